@@ -1,0 +1,38 @@
+"""What every room needs: files, safe ids and paths, seeds, printable text."""
+
+from prime_audit.core.files import (
+    atomic_dir,
+    atomic_write_bytes,
+    atomic_write_text,
+    digest_bytes,
+    digest_file,
+    digest_folder,
+    digest_json,
+    make_private_dir,
+    parse_json,
+    read_json,
+    read_text,
+    write_json,
+)
+from prime_audit.core.ids import check_id, inside
+from prime_audit.core.sanitise import printable
+from prime_audit.core.seeds import Seeds
+
+__all__ = [
+    "Seeds",
+    "atomic_dir",
+    "atomic_write_bytes",
+    "atomic_write_text",
+    "check_id",
+    "digest_bytes",
+    "digest_file",
+    "digest_folder",
+    "digest_json",
+    "inside",
+    "make_private_dir",
+    "parse_json",
+    "printable",
+    "read_json",
+    "read_text",
+    "write_json",
+]
