@@ -1,0 +1,24 @@
+"""Users, records, tasks and designs."""
+
+from prime_audit.data.designs import Holdout, Overlap, draw_holdout, overlaps
+from prime_audit.data.generated import generated_dataset
+from prime_audit.data.reading import read_dataset
+from prime_audit.data.task_file import load_task
+from prime_audit.data.tasks import TASKS, Item, Task
+from prime_audit.data.users import Dataset, User, make_dataset
+
+__all__ = [
+    "TASKS",
+    "Dataset",
+    "Holdout",
+    "Item",
+    "Overlap",
+    "Task",
+    "User",
+    "draw_holdout",
+    "generated_dataset",
+    "load_task",
+    "make_dataset",
+    "overlaps",
+    "read_dataset",
+]

@@ -1,0 +1,159 @@
+"""Who is a member: the coin flips of the hold-out design, its manifest, and a search for duplicates."""
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import NamedTuple
+
+from prime_audit.core import Seeds, digest_bytes, digest_json
+from prime_audit.data.tasks import Item, Task
+from prime_audit.data.users import Dataset, User
+
+# Two records count as near-duplicates from this share of common five-word runs (Jaccard).
+NEAR = 0.5
+_RUN = 5
+
+
+@dataclass(frozen=True)
+class Holdout:
+    """A fair coin for every history record of every sharer and target: IN trains, OUT is held out everywhere.
+
+    Attributes:
+        flips: By user id, aligned with the history; True is IN, a member.
+        records: By user id, aligned with the history: item id and SHA-256 of prompt and answer.
+    """
+
+    flips: Mapping[str, tuple[bool, ...]]
+    records: Mapping[str, tuple[tuple[str, str], ...]]
+
+    def members(self, user: User) -> tuple[Item, ...]:
+        """Return what may be trained on, retrieved and searched with.
+
+        Args:
+            user: Any user of the dataset.
+
+        Returns:
+            The IN half of the history; all of it for a public user, whom the design does not touch.
+        """
+        if user.id not in self.flips:
+            return user.history
+        return tuple(item for item, flip in zip(user.history, self.flips[user.id], strict=True) if flip)
+
+    def nonmembers(self, user: User) -> tuple[Item, ...]:
+        """Return what is held out.
+
+        Args:
+            user: Any user of the dataset.
+
+        Returns:
+            The OUT half of the history; nothing for a public user.
+        """
+        if user.id not in self.flips:
+            return ()
+        return tuple(item for item, flip in zip(user.history, self.flips[user.id], strict=True) if not flip)
+
+    def manifest(self) -> dict[str, object]:
+        """Return the design without any text, so that it can be published before the results.
+
+        Returns:
+            `design`, `users` (id and records with `id`, `sha256` and `member`), and `commitment`, the digest
+            of all of it.
+        """
+        users = [
+            {
+                "id": user,
+                "records": [
+                    {"id": item, "sha256": digest, "member": flip}
+                    for (item, digest), flip in zip(self.records[user], flips, strict=True)
+                ],
+            }
+            for user, flips in self.flips.items()
+        ]
+        body: dict[str, object] = {"design": "holdout", "users": users}
+        return {**body, "commitment": digest_json(body)}
+
+
+def draw_holdout(dataset: Dataset, seeds: Seeds) -> Holdout:
+    """Flip one fair coin per history record of every sharer and target.
+
+    The flips are independent: not balanced, not stratified and never drawn again, which is what makes the
+    within-user randomisation test exact. A user's flips do not depend on who else is in the data.
+
+    Args:
+        dataset: The users.
+        seeds: Where the coin comes from.
+
+    Returns:
+        The design.
+    """
+    flips: dict[str, tuple[bool, ...]] = {}
+    records: dict[str, tuple[tuple[str, str], ...]] = {}
+    for user in dataset.users:
+        if user.role == "public":
+            continue
+        coin = seeds.generator("design", "holdout", user.id)
+        flips[user.id] = tuple(bool(side) for side in coin.integers(0, 2, size=len(user.history)))
+        records[user.id] = tuple((item.id, _digest(dataset.task, item)) for item in user.history)
+    return Holdout(flips=MappingProxyType(flips), records=MappingProxyType(records))
+
+
+def _digest(task: Task, item: Item) -> str:
+    text = task.prompt(item.input) + task.completion(item.answer or "")
+    return digest_bytes(text.encode("utf-8"))
+
+
+class Overlap(NamedTuple):
+    """A held-out record that (nearly) repeats a record which some module, or the base, is trained on."""
+
+    user: str
+    nonmember: str
+    member: str
+    member_user: str
+
+
+def overlaps(holdout: Holdout, dataset: Dataset) -> list[Overlap]:
+    """Find held-out records that are not truly held out, since something trained on repeats them.
+
+    Two records overlap if, without case and punctuation, they share at least half of their five-word runs in
+    input plus answer; for free text also if their answers are the same words.
+
+    Args:
+        holdout: The design.
+        dataset: Its users; every member of anyone counts, and all records of public users.
+
+    Returns:
+        The overlapping pairs in the order of the data.
+    """
+    text = dataset.task.kind == "text"
+    runs: dict[tuple[str, ...], list[tuple[str, str]]] = defaultdict(list)
+    answers: dict[tuple[str, ...], list[tuple[str, str]]] = defaultdict(list)
+    sizes: dict[tuple[str, str], int] = {}
+    for user in dataset.users:
+        for item in holdout.members(user):
+            found = _runs(item)
+            sizes[user.id, item.id] = len(found)
+            for run in found:
+                runs[run].append((user.id, item.id))
+            if text and (words := _words(item.answer or "")):
+                answers[words].append((user.id, item.id))
+    pairs = []
+    for user in dataset.users:
+        for item in holdout.nonmembers(user):
+            found = _runs(item)
+            shared = Counter(key for run in found for key in runs.get(run, ()))
+            hits = [k for k, n in shared.items() if n >= NEAR * (len(found) + sizes[k] - n)]
+            hits += answers.get(_words(item.answer or ""), []) if text else []
+            pairs += [Overlap(user.id, item.id, member, owner) for owner, member in dict.fromkeys(hits)]
+    return pairs
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(re.findall(r"\w+", text.casefold()))
+
+
+def _runs(item: Item) -> set[tuple[str, ...]]:
+    """The runs of five words in a record; a shorter record is one run."""
+    words = _words(f"{item.input} {item.answer or ''}")
+    return {words[i : i + _RUN] for i in range(max(len(words) - _RUN + 1, 1))} if words else set()

@@ -1,0 +1,249 @@
+"""Checking one record of a file: each fault is noted with its place and reading goes on."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from prime_audit.core import check_id
+from prime_audit.data.tasks import Item, Task
+from prime_audit.errors import DataError
+
+SHOWN = 50
+
+
+@dataclass
+class Faults:
+    """Everything that is wrong with a set of files, in the order in which it was found."""
+
+    lines: list[str] = field(default_factory=list)
+
+    def raise_any(self, what: str) -> None:
+        """Raise one error with the first 50 faults and their number, if there are any.
+
+        Args:
+            what: The file or folder.
+
+        Raises:
+            DataError: There is at least one fault.
+        """
+        count = len(self.lines)
+        if not count:
+            return
+        shown = self.lines[:SHOWN]
+        if count > SHOWN:
+            shown.append(f"... and {count - SHOWN} more")
+        raise DataError(
+            f"{what}: {count} {'fault' if count == 1 else 'faults'}\n" + "\n".join(shown),
+            hint="each line names the file and the place; nothing was computed",
+        )
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where in a file a value stands; faults are noted here."""
+
+    faults: Faults
+    where: str
+    separator: str = "."
+
+    def at(self, key: str | int) -> "Place":
+        """Return the place of a key of this object, or of an entry of this list.
+
+        Args:
+            key: The key or the position.
+
+        Returns:
+            The inner place.
+        """
+        step = f"[{key}]" if isinstance(key, int) else f"{self.separator}{key}"
+        return Place(self.faults, self.where + step)
+
+    def fault(self, text: str) -> None:
+        """Note a fault.
+
+        Args:
+            text: What is wrong, without any of the user's words.
+        """
+        self.faults.lines.append(f"{self.where}: {text}")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Which keys of a record hold input and answer."""
+
+    input: str = "input"
+    answer: str = "answer"
+    marker: str | None = None
+
+
+def as_object(value: object, place: Place) -> Mapping[str, object] | None:
+    """Return a JSON object, or note that there is none.
+
+    Args:
+        value: What the file holds.
+        place: Where.
+
+    Returns:
+        The object, or None after a fault.
+    """
+    if isinstance(value, dict):
+        return value
+    place.fault(f"expected an object, found {_kind(value)}")
+    return None
+
+
+def as_list(record: Mapping[str, object], key: str, place: Place) -> list[object] | None:
+    """Return the list under a key, or note that there is none.
+
+    Args:
+        record: The object.
+        key: The key.
+        place: Where the object stands.
+
+    Returns:
+        The list, or None after a fault.
+    """
+    value = record.get(key)
+    if isinstance(value, list):
+        return value
+    place.at(key).fault("missing" if key not in record else f"expected a list, found {_kind(value)}")
+    return None
+
+
+def read_id(record: Mapping[str, object], key: str, what: str, place: Place) -> str | None:
+    """Return an id; whole numbers become text.
+
+    Args:
+        record: The object.
+        key: The key of the id.
+        what: What it names.
+        place: Where the object stands.
+
+    Returns:
+        The id, or None after a fault.
+    """
+    value = record.get(key)
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
+    if not isinstance(value, str):
+        wrong = f"expected text or a whole number, found {_kind(value)}"
+        place.at(key).fault("missing" if value is None else wrong)
+        return None
+    try:
+        return check_id(value, what)
+    except DataError as error:
+        place.at(key).fault(f"{error}; {error.hint}")
+        return None
+
+
+def read_text_field(record: Mapping[str, object], key: str, place: Place) -> str | None:
+    """Return a text without white space around it.
+
+    Args:
+        record: The object.
+        key: The key of the text.
+        place: Where the object stands.
+
+    Returns:
+        The text, or None after a fault (missing, wrong type, empty, broken Unicode).
+    """
+    value = record.get(key)
+    if not isinstance(value, str):
+        place.at(key).fault("missing" if value is None else f"expected text, found {_kind(value)}")
+        return None
+    if not value.strip():
+        place.at(key).fault("empty text")
+        return None
+    if any(0xD800 <= ord(char) <= 0xDFFF for char in value):
+        place.at(key).fault("broken Unicode (half of a surrogate pair)")
+        return None
+    return value.strip()
+
+
+def read_answer(record: Mapping[str, object], key: str, task: Task, place: Place) -> str | None:
+    """Return an answer that fits the task.
+
+    Args:
+        record: The object.
+        key: The key of the answer.
+        task: The task; its labels are compared exactly, a whole number stands for its digits.
+        place: Where the object stands.
+
+    Returns:
+        The answer, or None after a fault.
+    """
+    value = record.get(key)
+    if task.kind != "text" and isinstance(value, int | float) and not isinstance(value, bool):
+        whole = math.isfinite(value) and value == int(value)
+        record = {key: str(int(value)) if whole else str(value)}
+    answer = read_text_field(record, key, place)
+    if answer is not None and task.labels and answer not in task.labels:
+        place.at(key).fault(f"not one of the {len(task.labels)} labels of {task.id}")
+        return None
+    return answer
+
+
+def read_item(value: object, layout: Layout, task: Task, needs_answer: bool, place: Place) -> Item | None:
+    """Return one record.
+
+    Args:
+        value: What the file holds.
+        layout: Which keys hold input and answer; after a marker, only what follows it is the input.
+        task: The task.
+        needs_answer: Whether a record without an answer is a fault.
+        place: Where the record stands.
+
+    Returns:
+        The record, or None after at least one fault.
+    """
+    record = as_object(value, place)
+    if record is None:
+        return None
+    item_id = read_id(record, "id", "item", place)
+    text = read_text_field(record, layout.input, place)
+    if text is not None and layout.marker is not None:
+        text = _after(text, layout.marker, place.at(layout.input))
+    has_answer = record.get(layout.answer) is not None
+    answer = read_answer(record, layout.answer, task, place) if has_answer or needs_answer else None
+    date = record.get("date")
+    if date is not None and (isinstance(date, bool) or not isinstance(date, str | int)):
+        place.at("date").fault(f"expected text, found {_kind(date)}")
+        return None
+    if item_id is None or text is None or (answer is None and (has_answer or needs_answer)):
+        return None
+    return Item(id=item_id, input=text, answer=answer, date=None if date is None else str(date))
+
+
+def note_repeats(ids: list[tuple[str, Place]], what: str) -> None:
+    """Note every id that appears again.
+
+    Args:
+        ids: Each id with its place.
+        what: What the ids name.
+    """
+    first: dict[str, str] = {}
+    for name, place in ids:
+        if name in first:
+            place.fault(f"{what} id '{name}' is used before, at {first[name]}")
+        else:
+            first[name] = place.where
+
+
+def _after(text: str, marker: str, place: Place) -> str | None:
+    """What follows the first occurrence of a marker: the user's own text may hold the marker again."""
+    _, found, rest = text.partition(marker)
+    if not found:
+        place.fault(f"the marker '{marker}' is missing")
+        return None
+    if not rest.strip():
+        place.fault(f"empty text after the marker '{marker}'")
+        return None
+    return rest.strip()
+
+
+def _kind(value: object) -> str:
+    """The JSON name of a value's type."""
+    if value is None:
+        return "null"
+    names = {bool: "true or false", int: "a number", float: "a number", str: "text", list: "a list"}
+    return names.get(type(value), "an object")

@@ -1,0 +1,148 @@
+"""The hold-out design: fair, independent, reproducible flips; its manifest; the search for duplicates."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+
+import numpy as np
+import pytest
+
+from prime_audit.config import DataConfig
+from prime_audit.core import Seeds, digest_json
+from prime_audit.data import (
+    TASKS,
+    Dataset,
+    Holdout,
+    Item,
+    User,
+    draw_holdout,
+    generated_dataset,
+    make_dataset,
+    overlaps,
+)
+from prime_audit.data.users import Role
+from prime_audit.errors import DataError
+
+
+def user(name: str, role: Role, *texts: tuple[str, str]) -> User:
+    items = tuple(Item(f"{name}-{i}", text, answer) for i, (text, answer) in enumerate(texts))
+    return User(id=name, role=role, history=items, queries=())
+
+
+def crowd(count: int, records: int) -> Dataset:
+    texts = [(f"text {i}", f"title {i}") for i in range(records)]
+    users = [user(f"u{i}", "sharer" if i % 2 else "target", *texts) for i in range(count)]
+    return make_dataset(TASKS["lamp-4"], [*users, user("p", "public", *texts)])
+
+
+def test_members_and_nonmembers_part_the_history() -> None:
+    data = crowd(4, 20)
+    design = draw_holdout(data, Seeds(1))
+    assert set(design.flips) == {"u0", "u1", "u2", "u3"}
+    for person in (*data.sharers, *data.targets):
+        members, nonmembers = design.members(person), design.nonmembers(person)
+        assert sorted([*members, *nonmembers], key=person.history.index) == list(person.history)
+        assert members == tuple(
+            i for i, flip in zip(person.history, design.flips[person.id], strict=True) if flip
+        )
+        assert not set(members) & set(nonmembers)
+    assert design.members(data.public[0]) == data.public[0].history
+    assert design.nonmembers(data.public[0]) == ()
+
+
+def test_flips_are_fair_and_independent() -> None:
+    flips = np.array(list(draw_holdout(crowd(400, 20), Seeds(3)).flips.values()), dtype=float)
+    assert flips.mean() == pytest.approx(0.5, abs=4 * 0.5 / np.sqrt(flips.size))
+    # The number of members is binomial, not balanced: variance 20/4.
+    assert flips.sum(axis=1).var() == pytest.approx(5, rel=0.3)
+    correlation = np.corrcoef(flips, rowvar=False)[~np.eye(20, dtype=bool)]
+    assert np.abs(correlation).max() < 0.25
+
+
+def test_flips_depend_on_seed_and_user_alone() -> None:
+    small, large = crowd(2, 20), crowd(6, 20)
+    first = draw_holdout(small, Seeds(1))
+    assert draw_holdout(large, Seeds(1)).flips["u1"] == first.flips["u1"]
+    assert draw_holdout(small, Seeds(2)).flips != first.flips
+    assert first.flips["u0"] != first.flips["u1"]
+
+
+def test_the_manifest_commits_without_text() -> None:
+    data = make_dataset(TASKS["lamp-4"], [user("a", "sharer", ("the body", "Word"), ("x", "y"))])
+    design = draw_holdout(data, Seeds(1))
+    manifest = design.manifest()
+    prompt = TASKS["lamp-4"].prompt("the body") + " Word"
+    users = manifest["users"]
+    assert isinstance(users, list)
+    assert users[0]["records"][0] == {
+        "id": "a-0",
+        "sha256": hashlib.sha256(prompt.encode()).hexdigest(),
+        "member": design.flips["a"][0],
+    }
+    assert manifest["commitment"] == digest_json({"design": "holdout", "users": users})
+    assert "body" not in json.dumps(manifest)
+    flipped = Holdout({"a": tuple(not flip for flip in design.flips["a"])}, design.records)
+    assert flipped.manifest()["commitment"] != manifest["commitment"]
+
+
+LONG = "the band came back to town and played every old song that we knew by heart"
+
+
+def find(*users: User, flips: Mapping[str, tuple[bool, ...]], task: str = "lamp-4") -> list[tuple[str, ...]]:
+    return [tuple(hit) for hit in overlaps(Holdout(flips, {}), make_dataset(TASKS[task], users))]
+
+
+def test_exact_and_near_duplicates_are_found() -> None:
+    near = LONG.replace("town", "TOWN,").replace("heart", "ear")
+    a = user(
+        "a", "sharer", (LONG, "One"), (near, "Two"), ("another thing entirely is told here today", "Three")
+    )
+    assert find(a, flips={"a": (True, False, False)}) == [("a", "a-1", "a-0", "a")]
+    assert find(a, flips={"a": (True, True, False)}) == []
+    assert find(a, flips={"a": (False, False, False)}) == []
+
+
+def test_other_users_and_public_records_count_as_trained_on() -> None:
+    a, b, p = (
+        user("a", "sharer", (LONG, "A")),
+        user("b", "sharer", (LONG, "A")),
+        user("p", "public", (LONG, "A")),
+    )
+    assert find(p, a, b, flips={"a": (False,), "b": (True,)}) == [
+        ("a", "a-0", "p-0", "p"),
+        ("a", "a-0", "b-0", "b"),
+    ]
+
+
+def test_equal_answers_count_for_free_text_alone() -> None:
+    a = user(
+        "a", "sharer", ("one long text about a river and its boats", "4"), ("some other words on hills", "4!")
+    )
+    flips = {"a": (True, False)}
+    assert find(a, flips=flips) == [("a", "a-1", "a-0", "a")]
+    assert find(a, flips=flips, task="lamp-3") == []
+
+
+def test_texts_without_words_do_not_match_each_other() -> None:
+    a = user("a", "sharer", ("!!!", "..."), ("???", "--"))
+    assert find(a, flips={"a": (True, False)}) == []
+
+
+def test_a_half_of_the_runs_is_the_border() -> None:
+    # 8 words give 4 runs; 6 shared words give 2 common runs: 2 / (4 + 4 - 2) = 1/3. 7 give 3: 3/5.
+    words = [f"w{i}" for i in range(8)]
+    below, above = [*words[:6], "x", "y"], [*words[:7], "x"]
+    a = user("a", "sharer", (" ".join(words[:7]), words[7]), (" ".join(below[:7]), below[7]))
+    b = user("b", "sharer", (" ".join(above[:7]), above[7]))
+    assert find(a, b, flips={"a": (True, False), "b": (False,)}) == [("b", "b-0", "a-0", "a")]
+
+
+def test_generated_users_fit_the_config() -> None:
+    data = generated_dataset(DataConfig(sharers=4, targets=3, max_input_words=5), TASKS["lamp-4"], Seeds(1))
+    assert (len(data.sharers), len(data.targets)) == (4, 3)
+    assert len(data.public) > 0
+    items = [item for person in data.users for item in (*person.history, *person.queries)]
+    assert max(len(item.input.split()) for item in items) == 5
+    assert generated_dataset(DataConfig(), TASKS["lamp-4"], Seeds(1)).digest != data.digest
+    with pytest.raises(DataError, match="only write headlines"):
+        generated_dataset(DataConfig(), TASKS["lamp-3"], Seeds(1))
