@@ -1,0 +1,18 @@
+"""Privacy attacks on token evidence, and their statistics; needs numpy, scipy and safetensors alone."""
+
+from attacks.base import Attack, usable
+from attacks.evidence import Evidence, TokenScores
+from attacks.likelihood import floored_share, min_k, min_k_plus_plus
+from attacks.registry import ATTACKS, attack
+
+__all__ = [
+    "ATTACKS",
+    "Attack",
+    "Evidence",
+    "TokenScores",
+    "attack",
+    "floored_share",
+    "min_k",
+    "min_k_plus_plus",
+    "usable",
+]
