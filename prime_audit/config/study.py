@@ -176,7 +176,7 @@ class AuditConfig(Section):
     ] = "default"
     controls: tuple[ControlId, ...] = ("base", "own-module", "placebo")
     canaries: None = None
-    permutations: Annotated[int, Field(ge=99)] = 2000
+    permutations: Annotated[int, Field(ge=1000)] = 2000  # a control fires at p < .001
 
     @property
     def attack_ids(self) -> tuple[AttackId, ...]:

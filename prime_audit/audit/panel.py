@@ -1,0 +1,116 @@
+"""From evidence to panels: each user's records with their scores against every target that holds the user."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from attacks import Attack, Evidence, TokenScores, usable
+from attacks.statistics import UserScores, same_ranks
+
+Flips = Mapping[str, NDArray[np.bool_]]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """The evidence of one deployed model about one or more subjects.
+
+    Attributes:
+        target: The target it is deployed for, or the name of the control's model.
+        subjects: Whose histories were scored, in this order.
+        evidence: Scores of all their records, one subject after the other, and the base's on the same.
+        signs: Sign of each subject's merge weight (+1 where it is zero): a negative weight turns a leak over.
+        merged: False if the method fell back to the base for this target.
+    """
+
+    target: str
+    subjects: tuple[str, ...]
+    evidence: Evidence
+    signs: tuple[int, ...]
+    merged: bool = True
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One attack on one method: what the statistics read, and how many records they rest on.
+
+    Attributes:
+        users: Scores per user, members marked.
+        attempted: Distinct records.
+        scored: Distinct records with enough scored tokens for the attack.
+        copies_loss: True if the attack ranks at least 99 % of the records as the loss attack does.
+    """
+
+    users: tuple[UserScores, ...]
+    attempted: int
+    scored: int
+    copies_loss: bool
+
+    @property
+    def members(self) -> int:
+        """Distinct member records that were scored."""
+        return sum(user.members for user in self.users)
+
+    @property
+    def nonmembers(self) -> int:
+        """Distinct non-member records that were scored."""
+        return self.scored - self.members
+
+    @property
+    def covered(self) -> bool:
+        """True if at least half of the records could be scored."""
+        return self.scored >= 0.5 * self.attempted > 0
+
+
+def build_panel(scored: Sequence[Scored], flips: Flips, attack: Attack, loss: Attack) -> Panel:
+    """Scores every record with one attack and groups the scores by user.
+
+    Args:
+        scored: Evidence per target.
+        flips: Coin flips of each subject's history, in evidence order.
+        attack: The attack.
+        loss: The loss attack, which others are compared with.
+
+    Returns:
+        The panel; a user's rows are its targets, in the order of ``scored``.
+    """
+    rows: dict[str, list[NDArray[np.float64]]] = {}
+    masks: dict[str, NDArray[np.bool_]] = {}
+    alike: list[float] = []
+    for entry in scored:
+        for subject, sign, part in _by_subject(entry, flips):
+            mask = usable(attack, part)
+            masks[subject] = mask
+            kept = Evidence(part.target.take(np.flatnonzero(mask)), _take(part.reference, mask))
+            scores = sign * attack.score(kept)
+            rows.setdefault(subject, []).append(scores)
+            if attack.id != loss.id and len(scores) > 1:
+                alike.append(same_ranks(scores, sign * loss.score(kept)))
+    users = tuple(
+        UserScores(user=user, member=flips[user][masks[user]], scores=np.vstack(values))
+        for user, values in sorted(rows.items())
+    )
+    return Panel(
+        users=users,
+        attempted=sum(len(mask) for mask in masks.values()),
+        scored=sum(int(mask.sum()) for mask in masks.values()),
+        copies_loss=bool(alike) and float(np.mean(alike)) >= 0.99,
+    )
+
+
+def _take(scores: TokenScores | None, mask: NDArray[np.bool_]) -> TokenScores | None:
+    return None if scores is None else scores.take(np.flatnonzero(mask))
+
+
+def _by_subject(entry: Scored, flips: Flips) -> list[tuple[str, int, Evidence]]:
+    parts, start = [], 0
+    for subject, sign in zip(entry.subjects, entry.signs, strict=True):
+        positions = np.arange(start, start + len(flips[subject]))
+        start += len(positions)
+        reference = entry.evidence.reference
+        part = Evidence(
+            entry.evidence.target.take(positions), None if reference is None else reference.take(positions)
+        )
+        parts.append((subject, sign, part))
+    return parts

@@ -1,0 +1,212 @@
+"""From finished units to results.json: a pure function of the units' outputs and the evidence files."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from attacks import ATTACKS, Evidence, TokenScores
+from prime_audit.audit import AuditTables, Scored, Subjects, audit
+from prime_audit.config import MethodConfig
+from prime_audit.core import digest_json
+from prime_audit.personalize import METHODS
+from prime_audit.results import (
+    AttackInfo,
+    Coverage,
+    Gap,
+    Method,
+    Results,
+    Reverted,
+    Search,
+    Study,
+)
+from prime_audit.study.plan import OWN_MODULE, PLACEBO
+from prime_audit.study.units import Outputs
+from prime_audit.study.utility import utility_metrics
+from prime_audit.study.workbench import Workbench
+
+CONTROL_BASE = "control-base"
+CONTROLS = {
+    "base": (CONTROL_BASE, "Base (no personal module)"),
+    "own-module": (OWN_MODULE, "Own module (a sharer's unmerged module)"),
+    "placebo": (PLACEBO, "Placebo (a merge of other sharers)"),
+}
+
+
+def assemble(bench: Workbench, outputs: Outputs) -> Results:
+    """Builds the results of a finished study.
+
+    Args:
+        bench: The workbench.
+        outputs: The output of every unit.
+
+    Returns:
+        Results that are equal for equal runs: no times, hosts or paths.
+    """
+    config = bench.config
+    groups = _groups(bench, outputs)
+    flips = {user.id: bench.member(user.id) for user in bench.dataset.users if user.id in bench.holdout.flips}
+    tables = audit(groups, flips, config.audit.attack_ids, bench.seeds, config.audit.permutations)
+    return Results(
+        status="complete",
+        study=Study(
+            name=config.name,
+            task=bench.dataset.task.id,
+            seed=config.seed,
+            design=config.audit.design,
+            config_digest=config_digest(bench),
+        ),
+        methods=(*(_method(method) for method in config.methods), *_controls(groups)),
+        attacks=tuple(_attack(attack) for attack in config.audit.attack_ids),
+        metrics=(*utility_metrics(config, bench.dataset, outputs), *tables.metrics),
+        findings=tuple(tables.findings),
+        curves=tuple(tables.curves),
+        distributions=tuple(tables.distributions),
+        search=tuple(_searches(bench, outputs)),
+        coverage=_coverage(bench, tables, outputs),
+    )
+
+
+def config_digest(bench: Workbench) -> str:
+    """Digest of what determines the numbers: the study, its data and its model, wherever they lie."""
+    settings = bench.config.model_dump(mode="json", exclude={"report", "run", "gate", "task"})
+    settings["data"].pop("path")
+    settings["model"].pop("base")
+    return digest_json([settings, bench.dataset.digest, bench.pretrained.digest])
+
+
+def _groups(bench: Workbench, outputs: Outputs) -> list[Subjects]:
+    """Collects the evidence: merged modules about sharers, own modules about targets."""
+    merging = [m for m in bench.config.methods if METHODS[m.kind].family == "merging"]
+    own = [m for m in bench.config.methods if METHODS[m.kind].needs_own_module]
+    controls = bench.config.audit.controls
+    groups = []
+    if merging:
+        alarms = {}
+        if "base" in controls:
+            alarms[CONTROL_BASE] = _base_about_sharers(bench, outputs)
+        if "placebo" in controls:
+            alarms[PLACEBO] = _per_target(bench, outputs, PLACEBO)
+        references = {OWN_MODULE: _own_modules(bench, outputs)} if "own-module" in controls else {}
+        methods = {method.id: _per_target(bench, outputs, method.id) for method in merging}
+        groups.append(Subjects("sharer", methods, alarms, references))
+    if own:
+        targets = [target.id for target in bench.dataset.targets]
+        methods = {m.id: [_scored(bench, f"score/{m.id}/{t}", t, (t,), (1,)) for t in targets] for m in own}
+        alarms = {CONTROL_BASE: [_base(bench, t, (t,)) for t in targets]} if "base" in controls else {}
+        groups.append(Subjects("target", methods, alarms))
+    return groups
+
+
+def _per_target(bench: Workbench, outputs: Outputs, method: str) -> list[Scored]:
+    scored = []
+    for target, selected in outputs["select"]["selected"].items():
+        deployed = outputs.get(f"deploy/{method}/{target}", {})
+        weights = dict(zip(deployed.get("sources", []), deployed.get("weights", []), strict=True))
+        signs = tuple(-1 if weights.get(sharer, 0.0) < 0 else 1 for sharer in selected)
+        merged = not deployed.get("reverted", False)
+        name = f"score/{method}/{target}"
+        scored.append(_scored(bench, name, target, tuple(selected), signs, merged=merged))
+    return scored
+
+
+def _scored(
+    bench: Workbench,
+    name: str,
+    target: str,
+    subjects: tuple[str, ...],
+    signs: tuple[int, ...],
+    *,
+    merged: bool = True,
+) -> Scored:
+    evidence = Evidence(bench.evidence(name), _base_scores(bench, subjects))
+    return Scored(target, subjects, evidence, signs, merged)
+
+
+def _base_scores(bench: Workbench, subjects: Sequence[str]) -> TokenScores:
+    return TokenScores.concat([bench.evidence(f"score/base/{user}") for user in subjects])
+
+
+def _base(bench: Workbench, target: str, subjects: tuple[str, ...]) -> Scored:
+    """The base attacked without a reference: against itself a reference attack is one half by definition."""
+    return Scored(target, subjects, Evidence(_base_scores(bench, subjects)), (1,) * len(subjects))
+
+
+def _base_about_sharers(bench: Workbench, outputs: Outputs) -> list[Scored]:
+    return [_base(bench, t, tuple(selected)) for t, selected in outputs["select"]["selected"].items()]
+
+
+def _own_modules(bench: Workbench, outputs: Outputs) -> list[Scored]:
+    """Own modules of the sharers that some target selected: the pairs that the methods are judged on."""
+    used = sorted({s for selected in outputs["select"]["selected"].values() for s in selected})
+    return [_scored(bench, f"score/{OWN_MODULE}/{s}", s, (s,), (1,)) for s in used]
+
+
+def _method(method: MethodConfig) -> Method:
+    kind = METHODS[method.kind]
+    params = method.model_dump(mode="json", exclude={"kind", "id"})
+    return Method.model_validate(
+        {"id": method.id, "kind": method.kind, "family": kind.family, "label": kind.label, "params": params}
+    )
+
+
+def _controls(groups: Sequence[Subjects]) -> list[Method]:
+    named = {control for group in groups for control in (*group.alarms, *group.references)}
+    return [
+        Method(id=control, kind=kind, family="control", label=label)
+        for kind, (control, label) in CONTROLS.items()
+        if control in named
+    ]
+
+
+def _attack(name: str) -> AttackInfo:
+    attack = ATTACKS[name]
+    fields = ("id", "kind", "threat_model", "source", "version")
+    described: dict[str, Any] = {field: getattr(attack, field) for field in fields}
+    described.update(needs=tuple(attack.needs), params=dict(attack.params))
+    return AttackInfo.model_validate(described)
+
+
+def _searches(bench: Workbench, outputs: Outputs) -> list[Search]:
+    found = []
+    for method in bench.config.methods:
+        for target in bench.dataset.targets:
+            output = outputs[f"deploy/{method.id}/{target.id}"]
+            if not output["points"]:
+                continue
+            found.append(
+                Search.model_validate(
+                    {
+                        "method": method.id,
+                        "target": target.id,
+                        "sharers": tuple(outputs["select"]["selected"][target.id]),
+                        "points": tuple({**p, "w": tuple(p["w"])} for p in output["points"]),
+                        "chosen": output["chosen"],
+                        "reverted": output["reverted"],
+                        "reason": output["reason"],
+                    }
+                )
+            )
+    return found
+
+
+def _coverage(bench: Workbench, tables: AuditTables, outputs: Outputs) -> Coverage:
+    """What was asked for and what came of it: every method, and every attack on each."""
+    ran = {f"{method}/{attack}" for method, attack in tables.run}
+    methods = [method.id for method in bench.config.methods]
+    attacks = bench.config.audit.attack_ids
+    asked = {f"{method.id}/{attack}": method for method in bench.config.methods for attack in attacks}
+    skipped = [
+        Gap(id=name, reason="this method deploys no module, so no module was attacked")
+        for name in asked
+        if name not in ran
+    ]
+    extra = sorted(ran - set(asked))
+    reverted = {
+        method: tuple(t.id for t in bench.dataset.targets if outputs[f"deploy/{method}/{t.id}"]["reverted"])
+        for method in methods
+    }
+    return Coverage(
+        requested=(*methods, *asked, *extra),
+        run=(*methods, *(name for name in asked if name in ran), *extra),
+        skipped=tuple(skipped),
+        reverted=tuple(Reverted(method=m, targets=names) for m, names in reverted.items() if names),
+    )

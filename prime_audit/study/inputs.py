@@ -1,0 +1,26 @@
+"""A study's users, read from files or generated."""
+
+from prime_audit.config import StudyConfig
+from prime_audit.core import Seeds
+from prime_audit.data import Dataset, generated_dataset, load_task, read_dataset
+
+# The bundled users are one fixed world: a study's seed changes flips, training and search, not the people.
+WORLD_SEED = 20251104
+
+
+def load_dataset(config: StudyConfig) -> Dataset:
+    """Reads or generates the users of a study.
+
+    Args:
+        config: The study; without a data path the users are generated.
+
+    Returns:
+        The users with their task.
+
+    Raises:
+        DataError: With every fault of the files.
+    """
+    task = load_task(config.task)
+    if config.data.path is None:
+        return generated_dataset(config.data, task, Seeds(WORLD_SEED))
+    return read_dataset(config.data, task)

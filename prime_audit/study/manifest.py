@@ -1,0 +1,65 @@
+"""manifest.json: everything about a run that may differ between equal runs."""
+
+import os
+import platform
+import shlex
+import sys
+from datetime import UTC, datetime
+from importlib import metadata
+from typing import Any
+
+from prime_audit.data import overlaps
+from prime_audit.study.workbench import Workbench
+
+PACKAGES = ("torch", "transformers", "peft", "nevergrad", "numpy", "scipy", "scikit-learn", "bm25s")
+
+
+def now() -> str:
+    """Returns the time in UTC, ISO 8601, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def manifest(bench: Workbench, started: str, seconds: dict[str, float], adapted_on: int) -> dict[str, Any]:
+    """Describes how and on what a run was made.
+
+    Args:
+        bench: The workbench of the finished run.
+        started: When this command started.
+        seconds: Compute seconds per stage, over all the commands that made the run.
+        adapted_on: Number of public items that the base was adapted on.
+
+    Returns:
+        A JSON-serialisable description without paths of the machine.
+    """
+    flips = [flip for user in bench.holdout.flips.values() for flip in user]
+    return {
+        "tool": {"name": "prime-audit", "version": metadata.version("prime-audit")},
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cpu_threads": os.cpu_count() or 1,
+        "packages": {name: metadata.version(name) for name in PACKAGES},
+        "command": _command(),
+        "started": started,
+        "finished": now(),
+        "seconds": seconds,
+        "study": bench.config.model_dump(mode="json"),
+        "data_digest": bench.dataset.digest,
+        "design": {
+            "commitment": bench.holdout.manifest()["commitment"],
+            "users": len(bench.holdout.flips),
+            "members": sum(flips),
+            "nonmembers": len(flips) - sum(flips),
+            # Held-out records that nearly repeat something trained on: they blur the line that is measured.
+            "overlaps": len(overlaps(bench.holdout, bench.dataset)),
+        },
+        "adapted_on": adapted_on,
+        "model": {"name": bench.pretrained.name, "digest": bench.pretrained.digest},
+        "device": str(bench.pretrained.device),
+        "dtype": str(bench.pretrained.model.dtype).removeprefix("torch."),
+    }
+
+
+def _command() -> str:
+    """The command line as typed, with the program's path cut to its name."""
+    program = os.path.basename(sys.argv[0]) or "prime-audit"
+    return shlex.join([program, *sys.argv[1:]])

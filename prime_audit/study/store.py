@@ -1,0 +1,56 @@
+"""The store of trained modules and converted models, shared between runs and keyed by digest."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from prime_audit.core import atomic_dir
+from prime_audit.errors import OutputError
+
+
+def default_store() -> Path:
+    """Returns ``$PRIME_AUDIT_CACHE``, or ``~/.cache/prime-audit``."""
+    configured = os.environ.get("PRIME_AUDIT_CACHE")
+    return Path(configured) if configured else Path.home() / ".cache" / "prime-audit"
+
+
+class Store:
+    """Folders under ``root/modules``, one per key; each appears whole or not at all."""
+
+    def __init__(self, root: Path) -> None:
+        """Creates the store's folder if it is missing.
+
+        Args:
+            root: The store's folder.
+
+        Raises:
+            OutputError: If it cannot be created.
+        """
+        self.root = root
+        try:
+            (root / "modules").mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as error:
+            raise OutputError(
+                f"the module store {root} cannot be created: {error.strerror}",
+                hint="set PRIME_AUDIT_CACHE to a folder that can be written",
+            ) from error
+
+    def path(self, key: str) -> Path:
+        """Returns where the module of ``key`` lies, whether or not it exists."""
+        return self.root / "modules" / key
+
+    def ensure(self, key: str, write: Callable[[Path], None]) -> bool:
+        """Makes the module of ``key`` if it is missing.
+
+        Args:
+            key: The unit's key.
+            write: Fills the folder that it is given.
+
+        Returns:
+            True if it was there already.
+        """
+        if self.path(key).is_dir():
+            return True
+        with atomic_dir(self.path(key)) as folder:
+            write(folder)
+        return False

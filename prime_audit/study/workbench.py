@@ -1,0 +1,110 @@
+"""What the units of one run share: data, flips, models, modules, and where evidence lies."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from attacks import TokenScores
+from prime_audit.config import StudyConfig
+from prime_audit.core import Seeds
+from prime_audit.data import Dataset, Holdout, Item, User
+from prime_audit.models import Example, LanguageModel, encode_all, load_model
+from prime_audit.modules import LoraModule, merged_into, read_module
+from prime_audit.study.store import Store
+
+
+@dataclass
+class Workbench:
+    """The state that units read. Models and modules are loaded when first needed, and kept.
+
+    Attributes:
+        config: The study.
+        dataset: Users and task.
+        holdout: The coin flips.
+        store: The store of trained modules.
+        out: The run directory.
+        keys: Key of every planned unit by name; modules are found in the store by the key of their unit.
+    """
+
+    config: StudyConfig
+    dataset: Dataset
+    holdout: Holdout
+    store: Store
+    out: Path
+    keys: Mapping[str, str] = field(default_factory=dict)
+    _modules: dict[str, LoraModule] = field(default_factory=dict)
+
+    @cached_property
+    def seeds(self) -> Seeds:
+        """Seeds of the study."""
+        return Seeds(self.config.seed)
+
+    @cached_property
+    def pretrained(self) -> LanguageModel:
+        """The model as it came."""
+        return load_model(self.config.model, self.store.root)
+
+    @cached_property
+    def base(self) -> LanguageModel:
+        """The task-adapted model; the pretrained one itself if there are no public users to adapt on."""
+        if "adapt" not in self.keys:
+            return self.pretrained
+        return merged_into(self.pretrained, read_module(self.store.path(self.keys["adapt"])))
+
+    @cached_property
+    def token_numbers(self) -> NDArray[np.int64]:
+        """Numbers the tokenizer's ids by first appearance in the histories, shape ``(vocabulary,)``.
+
+        Evidence holds these numbers: equality and frequency survive over the whole study, and without the
+        histories nobody can turn them back into text. Ids that appear nowhere share the last number.
+        """
+        examples = [example for user in self.holdout.flips for example in self.examples(user)]
+        encoded = encode_all(self.base, examples, "full")
+        seen = list(dict.fromkeys(token for one in encoded for token in one.ids))
+        size = max(len(self.base.tokenizer), self.base.model.config.get_text_config().vocab_size)
+        numbers = np.full(size, len(seen), dtype=np.int64)
+        numbers[seen] = np.arange(len(seen))
+        return numbers
+
+    def module(self, user: str) -> LoraModule:
+        """Returns the module trained on a user's IN half."""
+        if user not in self._modules:
+            self._modules[user] = read_module(self.store.path(self.keys[f"train/{user}"]), self.base)
+        return self._modules[user]
+
+    def seen(self, user: User) -> User:
+        """Returns the user as every method sees it: the history's IN half alone."""
+        return replace(user, history=self.holdout.members(user), profile_text=None)
+
+    def example(self, item: Item) -> Example:
+        """Returns an item as the models train and score it."""
+        task = self.dataset.task
+        return Example(prompt=task.prompt(item.input), completion=task.completion(item.answer or ""))
+
+    def examples(self, user: str) -> list[Example]:
+        """Returns a user's whole history, members and non-members, in file order."""
+        return [self.example(item) for item in self.dataset.user(user).history]
+
+    def member(self, user: str) -> NDArray[np.bool_]:
+        """Returns the coin flips of a user's history; True is IN."""
+        return np.array(self.holdout.flips[user], dtype=bool)
+
+    def evidence_path(self, name: str) -> Path:
+        """Returns where a scoring unit writes its evidence."""
+        return self.out / "evidence" / f"{name.replace('/', '.')}.safetensors"
+
+    def save_evidence(self, name: str, scores: TokenScores) -> None:
+        """Writes evidence under a temporary name and renames it."""
+        path = self.evidence_path(name)
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+        temporary = path.with_suffix(".part")
+        scores.save(temporary)
+        temporary.replace(path)
+
+    def evidence(self, name: str) -> TokenScores:
+        """Reads the evidence of a scoring unit."""
+        return TokenScores.load(self.evidence_path(name))

@@ -1,0 +1,165 @@
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from attacks import Evidence, TokenScores
+from prime_audit.audit import AuditTables, Scored, Subjects, audit
+from prime_audit.core import Seeds
+
+USERS = ("a", "b", "c", "d", "e", "f")
+RECORDS = 24
+ATTACKS = ("loss", "zlib", "min-k", "min-k++", "reference")
+
+
+def flips(seed: int = 0) -> dict[str, NDArray[np.bool_]]:
+    rng = np.random.default_rng(seed)
+    return {user: rng.permutation(np.arange(RECORDS) < RECORDS // 2) for user in USERS}
+
+
+def scores(
+    rng: np.random.Generator, shift: NDArray[np.float64], base: TokenScores | None = None
+) -> TokenScores:
+    """Six tokens a record; ``shift`` raises a record's log-probabilities (nats per token)."""
+    records, tokens = len(shift), 6
+    noise = rng.normal(0, 0.5, size=(records, tokens))
+    level = noise - 3 if base is None else base.logp.reshape(records, tokens) + 0.2 * noise
+    logp = (level + shift[:, None]).ravel()
+    return TokenScores(
+        offsets=np.arange(0, records * tokens + 1, tokens, dtype=np.int64),
+        logp=logp,
+        mean_logp=np.full(len(logp), -3.5),
+        std_logp=rng.uniform(0.5, 1.5, len(logp)),
+        is_argmax=np.zeros(len(logp), dtype=bool),
+        token=np.zeros(len(logp), dtype=np.int64),
+        compressed_bytes=rng.integers(20, 60, records),
+    )
+
+
+def evidence(member: NDArray[np.bool_], leak: float, seed: int, sign: int = 1) -> Evidence:
+    rng = np.random.default_rng(seed)
+    base = scores(rng, np.zeros(len(member)))
+    return Evidence(scores(rng, sign * leak * member.astype(float), base), base)
+
+
+def scored(members: dict[str, NDArray[np.bool_]], leak: float, seed: int, sign: int = 1) -> list[Scored]:
+    """Two targets, each with three of the six users."""
+    entries = []
+    for number, subjects in enumerate((USERS[:3], USERS[3:])):
+        member = np.concatenate([members[user] for user in subjects])
+        found = evidence(member, leak, seed + number, sign)
+        entries.append(Scored(f"target-{number}", subjects, found, (sign,) * 3))
+    return entries
+
+
+def run(methods: dict[str, list[Scored]], alarms: dict[str, list[Scored]] | None = None) -> AuditTables:
+    group = Subjects("sharer", methods, alarms or {})
+    return audit([group], flips(), ATTACKS, Seeds(1), 1000)
+
+
+def value(tables: AuditTables, name: str, method: str, attack: str) -> float:
+    found = [
+        metric.value
+        for metric in tables.metrics
+        if (metric.id, metric.method, metric.attack, metric.user, metric.slice)
+        == (name, method, attack, None, None)
+    ]
+    assert len(found) == 1
+    assert found[0] is not None
+    return found[0]
+
+
+def verdicts(tables: AuditTables, method: str) -> dict[str | None, str]:
+    return {finding.attack: finding.verdict for finding in tables.findings if finding.method == method}
+
+
+def test_planted_memorisation_is_a_leak_under_the_reference_attack() -> None:
+    tables = run({"merge": scored(flips(), leak=0.3, seed=1)})
+    assert value(tables, "mia.auc", "merge", "reference") > 0.95
+    assert value(tables, "mia.auc", "merge", "loss") < value(tables, "mia.auc", "merge", "reference")
+    assert verdicts(tables, "merge")["reference"] == "leak"
+
+
+def test_no_memorisation_is_none_detected_with_what_would_have_been_seen() -> None:
+    tables = run({"merge": scored(flips(), leak=0.0, seed=2)})
+    assert set(verdicts(tables, "merge").values()) == {"none detected"}
+    seen = [finding.could_have_seen for finding in tables.findings]
+    # 6 users, 12 + 12 records each: one AUC has a null sd of .048; power .9 takes about 3.6 sd.
+    assert all(number is not None and 0.6 < number < 0.75 for number in seen)
+
+
+def test_a_negative_weight_is_turned_over() -> None:
+    members = flips()
+    turned = run({"merge": scored(members, leak=0.3, seed=1, sign=-1)})
+    assert value(turned, "mia.auc", "merge", "reference") > 0.95
+    assert verdicts(turned, "merge")["reference"] == "leak"
+
+
+def test_a_target_that_fell_back_scores_exactly_half_and_has_a_merged_row() -> None:
+    members = flips()
+    entries = scored(members, leak=0.3, seed=1)
+    base = entries[1].evidence.reference
+    assert base is not None
+    entries[1] = Scored("target-1", USERS[3:], Evidence(base, base), (1, 1, 1), merged=False)
+    tables = run({"merge": entries})
+    merged = [
+        metric.value
+        for metric in tables.metrics
+        if metric.id == "mia.auc" and metric.attack == "reference" and metric.slice and metric.user is None
+    ]
+    assert merged[0] is not None
+    assert merged[0] > 0.95
+    assert value(tables, "mia.auc", "merge", "reference") == pytest.approx((merged[0] + 0.5) / 2)
+
+
+def test_a_control_that_fires_makes_every_finding_inconclusive() -> None:
+    members = flips()
+    tables = run(
+        {"merge": scored(members, leak=0.3, seed=1)}, {"control-placebo": scored(members, leak=0.6, seed=5)}
+    )
+    assert set(verdicts(tables, "merge").values()) == {"inconclusive"}
+    assert all("control-placebo" in finding.reason for finding in tables.findings)
+
+
+def test_a_rate_that_needs_more_records_is_undefined_with_the_number() -> None:
+    tables = run({"merge": scored(flips(), leak=0.3, seed=1)})
+    rate = [m for m in tables.metrics if m.id == "mia.tpr_at_fpr_0.01" and m.attack == "reference"]
+    assert [metric.status for metric in rate] == ["undefined"]
+    assert "needs 300 non-member records, has 72" in rate[0].reason
+
+
+def test_records_of_one_token_make_loss_alone_defined() -> None:
+    members = flips()
+    entries = []
+    for entry in scored(members, leak=0.3, seed=1):
+        parts = [entry.evidence.target, entry.evidence.reference]
+        short = []
+        for part in parts:
+            assert part is not None
+            first = part.offsets[:-1]
+            short.append(
+                TokenScores(
+                    offsets=np.arange(len(part) + 1, dtype=np.int64),
+                    logp=part.logp[first],
+                    mean_logp=part.mean_logp[first],
+                    std_logp=part.std_logp[first],
+                    is_argmax=part.is_argmax[first],
+                    token=part.token[first],
+                    compressed_bytes=np.full(len(part), 9, dtype=np.int64),
+                )
+            )
+        entries.append(Scored(entry.target, entry.subjects, Evidence(short[0], short[1]), entry.signs))
+    tables = run({"merge": entries})
+    status = {m.attack: (m.status, m.reason) for m in tables.metrics if m.id == "mia.auc" and m.user is None}
+    assert status["loss"][0] == "ok"
+    assert status["reference"][0] == "ok"
+    # One token: zlib divides by a constant, and Min-K has nothing to choose from.
+    assert status["zlib"] == ("undefined", "same as loss: it ranks at least 99 % of the records alike")
+    assert status["min-k"][0] == "undefined"
+
+
+def test_an_attack_left_out_changes_no_other_attacks_raw_figures() -> None:
+    entries = {"merge": scored(flips(), leak=0.1, seed=3)}
+    every = run(entries)
+    fewer = audit([Subjects("sharer", entries)], flips(), ("loss", "reference"), Seeds(1), 1000)
+    for name in ("mia.auc", "mia.p"):
+        assert value(every, name, "merge", "reference") == value(fewer, name, "merge", "reference")

@@ -1,0 +1,75 @@
+from pathlib import Path
+
+import pytest
+
+from prime_audit.study.executor import run_units
+from prime_audit.study.journal import Journal
+from prime_audit.study.progress import NO_PROGRESS
+from prime_audit.study.store import Store
+from prime_audit.study.units import Output, Outputs, Unit, unit_key
+
+
+def test_a_key_depends_on_name_part_and_needs() -> None:
+    key = unit_key("train/a", {"lr": 0.1}, ("k",))
+    assert key == unit_key("train/a", {"lr": 0.1}, ("k",))
+    others = {
+        unit_key("train/b", {"lr": 0.1}, ("k",)),
+        unit_key("train/a", {"lr": 0.2}, ("k",)),
+        unit_key("train/a", {"lr": 0.1}, ("other",)),
+    }
+    assert key not in others
+    assert len(others) == 3
+
+
+def test_finished_units_do_not_run_again_and_outputs_reach_later_units(tmp_path: Path) -> None:
+    ran: list[str] = []
+
+    def first(outputs: Outputs) -> Output:
+        ran.append("first")
+        return {"value": 2}
+
+    def second(outputs: Outputs) -> Output:
+        ran.append("second")
+        return {"value": outputs["first"]["value"] + 1}
+
+    units = [Unit("first", "first", "k1", first), Unit("second", "second", "k2", second)]
+    run_units(units[:1], Journal(tmp_path / "j"), NO_PROGRESS)
+    outputs = run_units(units, Journal(tmp_path / "j"), NO_PROGRESS)
+    assert ran == ["first", "second"]
+    assert outputs["second"] == {"value": 3}
+
+
+def test_a_unit_that_fails_leaves_the_earlier_ones_finished(tmp_path: Path) -> None:
+    def fine(outputs: Outputs) -> Output:
+        return {}
+
+    def broken(outputs: Outputs) -> Output:
+        raise RuntimeError("no")
+
+    units = [Unit("fine", "fine", "k1", fine), Unit("broken", "broken", "k2", broken)]
+    with pytest.raises(RuntimeError):
+        run_units(units, Journal(tmp_path / "j"), NO_PROGRESS)
+    journal = Journal(tmp_path / "j")
+    assert journal.get("k1") is not None
+    assert journal.get("k2") is None
+
+
+def test_the_store_makes_a_module_once_and_never_half(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    calls: list[Path] = []
+
+    def write(folder: Path) -> None:
+        calls.append(folder)
+        (folder / "weights").write_text("w")
+
+    def fail(folder: Path) -> None:
+        (folder / "weights").write_text("half")
+        raise RuntimeError("killed")
+
+    with pytest.raises(RuntimeError):
+        store.ensure("key", fail)
+    assert not store.path("key").exists()
+    assert not store.ensure("key", write)
+    assert store.ensure("key", write)
+    assert len(calls) == 1
+    assert (store.path("key") / "weights").read_text() == "w"
