@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from scipy.optimize import brentq
-from scipy.stats import norm
+from scipy.special import ndtri
 
 # Keeps the search away from the trivial root at an estimate of 0 or 1 itself.
 _STEP = 1e-9
@@ -33,7 +33,7 @@ def newcombe_limits(value: float, sizes: Sequence[tuple[int, int]], level: float
     Returns:
         Lower and upper limit.
     """
-    z = norm.ppf((1 + level) / 2)
+    z = float(ndtri((1 + level) / 2))
 
     def excess(truth: float) -> float:
         variance = sum(newcombe_variance(truth, m, n) for m, n in sizes) / len(sizes) ** 2

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from attacks.arrays import BoolArray, FloatArray
 from attacks.statistics.auc import mid_ranks
@@ -126,9 +126,7 @@ def _share(families: Mapping[str, Sequence[UserScores]]) -> tuple[dict[str, _Sha
     return shared, sizes
 
 
-def _permuted_sums(
-    member: BoolArray, ranks: FloatArray, rng: np.random.Generator, draws: int
-) -> FloatArray:
+def _permuted_sums(member: BoolArray, ranks: FloatArray, rng: np.random.Generator, draws: int) -> FloatArray:
     """Sums of ranks over permuted members, ``(draws, columns)``."""
     sums = np.empty((draws, ranks.shape[1]))
     block = max(1, _BLOCK // len(member))
@@ -168,4 +166,4 @@ def _adjust(observed: FloatArray, null: FloatArray, two_sided: bool) -> _Adjuste
 def _detectable(critical: float, deviation: float) -> float:
     if deviation == 0:
         return math.inf
-    return 0.5 + (critical + float(norm.ppf(POWER))) * deviation
+    return 0.5 + (critical + float(ndtri(POWER))) * deviation

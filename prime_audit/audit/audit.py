@@ -88,9 +88,15 @@ def _audit_group(
             tables.metrics += _merged_only(audited, section[method], flips)
             tables.curves += [found for found in [curve(audited, panel)] if found]
             tables.distributions += [found for found in [distribution(audited, panel)] if found]
+    names = ("methods", "alarms", "references")
     tested = [
-        run_tests(_defined(part), seeds.generator("permutations", group.subject, name), draws)
-        for name, part in zip(("methods", "alarms", "references"), panels, strict=True)
+        run_tests(
+            _defined(part),
+            seeds.generator("permutations", group.subject, name),
+            draws,
+            two_sided=name == "alarms",
+        )
+        for name, part in zip(names, panels, strict=True)
     ]
     for result in tested:
         tables.metrics += _p_values(result, group.subject)

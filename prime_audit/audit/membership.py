@@ -105,7 +105,13 @@ def membership_metrics(audited: Audited, panel: Panel, *, per_user: bool) -> lis
     estimate = within_user_auc(users)
     general = sharers_interval(users)
     metrics = [
-        audited.metric("mia.auc", estimate, panel, sharers_ci=interval(general)),
+        audited.metric(
+            "mia.auc",
+            estimate,
+            panel,
+            sharers_ci=interval(general),
+            reason="; ".join(dict.fromkeys(note for note in (estimate.reason, general.reason) if note)),
+        ),
         audited.metric("mia.auc_pooled", pooled_auc(users), panel),
         audited.metric("mia.auc_worst", worst_user(users), panel),
     ]

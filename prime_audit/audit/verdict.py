@@ -19,13 +19,16 @@ ALARM = 0.001
 Key = tuple[str, str]  # method, attack
 
 
-def run_tests(panels: Mapping[Key, Panel], rng: np.random.Generator, draws: int) -> dict[Key, TestResult]:
+def run_tests(
+    panels: Mapping[Key, Panel], rng: np.random.Generator, draws: int, *, two_sided: bool = False
+) -> dict[Key, TestResult]:
     """Tests every method and attack of one subject together.
 
     Args:
         panels: Panels by method and attack; only those whose metrics are defined.
         rng: The generator of the permutations.
         draws: Number of permutations.
+        two_sided: Also count members ranked below non-members (a control must not depart either way).
 
     Returns:
         Raw and adjusted p-values by method and attack.
@@ -33,7 +36,7 @@ def run_tests(panels: Mapping[Key, Panel], rng: np.random.Generator, draws: int)
     families = {f"{method}/{attack}": panel.users for (method, attack), panel in panels.items()}
     if not families:
         return {}
-    tested = max_t(families, rng, draws=draws, two_sided=False)
+    tested = max_t(families, rng, draws=draws, two_sided=two_sided)
     return {key: tested[f"{key[0]}/{key[1]}"] for key in panels}
 
 
@@ -82,6 +85,6 @@ def alarm_of(tested: Mapping[Key, TestResult]) -> str:
         A sentence naming the first control that fired.
     """
     for (method, attack), result in tested.items():
-        if result.p < ALARM:
+        if result.p_adjusted < ALARM:
             return f"{method} departs from one half under the attack {attack} (p < {ALARM}): broken design"
     return ""

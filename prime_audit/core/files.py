@@ -122,7 +122,7 @@ def parse_json(text: str, where: str, first_line: int = 1) -> object:
     try:
         return json.loads(text, parse_constant=_refuse_constant)
     except json.JSONDecodeError as error:
-        cut = error.pos >= len(text.rstrip())
+        cut = error.pos >= len(text.rstrip()) or error.msg.startswith("Unterminated string")
         what = "the JSON ends too early" if cut else f"not valid JSON: {error.msg}"
         hint = "the file seems to be cut off; copy or download it again" if cut else ""
         if text.lstrip()[:1] == "<":

@@ -68,7 +68,11 @@ def detect_layout(path: Path) -> Literal["users", "per-pcs"]:
     if users or per_pcs:
         return "users" if users else "per-pcs"
     inner = sorted(child.name for child in path.iterdir() if child.is_dir() and _is_per_pcs(child))
-    hint = f"did you mean a folder in it: {', '.join(inner)}?" if inner else "see `prime-audit data --help`"
+    hint = (
+        f"did you mean a folder in it: {', '.join(inner)}?"
+        if inner
+        else "a data folder holds users.jsonl, or the files of the Per-Pcs layout"
+    )
     raise DataError(f"{path}: neither {USERS} nor {SHARERS} is in this folder", hint=hint)
 
 

@@ -24,7 +24,16 @@ from prime_audit.study.units import Unit
 from prime_audit.study.workbench import Workbench
 
 CONFIG = "config.resolved.yaml"
-PARTS = (CONFIG, "journal.jsonl", "results.json", "manifest.json", "gate.json", "report.html", "summary.md")
+PARTS = (
+    CONFIG,
+    "journal.jsonl",
+    "results.json",
+    "manifest.json",
+    "gate.json",
+    "report.html",
+    "summary.md",
+    "junit.xml",
+)
 FOLDERS = ("evidence", "modules")
 
 

@@ -46,7 +46,7 @@ class Workbench:
     @cached_property
     def pretrained(self) -> LanguageModel:
         """The model as it came."""
-        return load_model(self.config.model, self.store.root)
+        return load_model(self.config.model, self.store.root, self.config.training.max_tokens)
 
     @cached_property
     def base(self) -> LanguageModel:

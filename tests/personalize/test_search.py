@@ -12,7 +12,8 @@ def run(seed: int, budget: int = 140, bound: float = 1.5) -> list[NDArray[np.flo
 
     def loss(candidates: NDArray[np.float64]) -> NDArray[np.float64]:
         seen.append(candidates)
-        return np.sum((candidates - best) ** 2, axis=1)
+        distances: NDArray[np.float64] = np.sum((candidates - best) ** 2, axis=1)
+        return distances
 
     minimise(loss, 3, budget=budget, population=None, sigma=0.3, bound=bound, seed=seed)
     return seen

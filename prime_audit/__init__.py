@@ -1,0 +1,26 @@
+"""What personalising by merging shared LoRA modules buys, and what it gives away.
+
+Nothing heavy is imported until a name is used: `import prime_audit` loads neither torch nor transformers.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from prime_audit.api import evaluate, load_results, load_study
+
+__version__ = "0.1.0"
+
+__all__ = ["__version__", "evaluate", "load_results", "load_study"]
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name on its first use."""
+    if name not in __all__:
+        raise AttributeError(f"module 'prime_audit' has no attribute '{name}'")
+    return getattr(import_module("prime_audit.api"), name)
+
+
+def __dir__() -> list[str]:
+    """List the public names."""
+    return __all__

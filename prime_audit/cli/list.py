@@ -1,0 +1,102 @@
+"""`prime-audit list`: what a study file may name."""
+
+import json
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+Row = dict[str, object]
+
+
+class Kind(StrEnum):
+    """What can be listed."""
+
+    studies = "studies"
+    tasks = "tasks"
+    methods = "methods"
+    attacks = "attacks"
+
+
+def list_known(
+    what: Annotated[Kind, typer.Argument(metavar="studies|tasks|methods|attacks", help="What to list.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON array of objects.")] = False,
+) -> None:
+    """List what a study file may name."""
+    rows = _LISTS[what]()
+    if as_json:
+        typer.echo(json.dumps(rows, indent=2, ensure_ascii=False))
+        return
+    for line in _table(rows):
+        typer.echo(line)
+
+
+def _studies() -> list[Row]:
+    from prime_audit.config import bundled_studies, load_study
+
+    studies = {name: load_study(name) for name in bundled_studies()}
+    return [
+        {
+            "id": name,
+            "task": study.task,
+            "model": study.model.base,
+            "methods": [method.id for method in study.methods],
+        }
+        for name, study in studies.items()
+    ]
+
+
+def _tasks() -> list[Row]:
+    from prime_audit.data import TASKS
+
+    return [
+        {"id": task.id, "kind": task.kind, "metric": task.metric, "title": task.title}
+        for task in TASKS.values()
+    ]
+
+
+def _methods() -> list[Row]:
+    from prime_audit.personalize import METHODS
+
+    return [
+        {"id": method.kind, "family": method.family, "label": method.label, "source": method.source}
+        for method in METHODS.values()
+    ]
+
+
+def _attacks() -> list[Row]:
+    from attacks import ATTACKS
+
+    return [
+        {
+            "id": attack.id,
+            "kind": attack.kind,
+            "needs": list(attack.needs),
+            "threat_model": attack.threat_model,
+            "source": attack.source,
+        }
+        for attack in ATTACKS.values()
+    ]
+
+
+_LISTS: Mapping[Kind, Callable[[], list[Row]]] = {
+    Kind.studies: _studies,
+    Kind.tasks: _tasks,
+    Kind.methods: _methods,
+    Kind.attacks: _attacks,
+}
+
+
+def _table(rows: list[Row]) -> list[str]:
+    """Lay rows out in aligned columns under their names."""
+    cells = [list(rows[0]), *([_cell(value) for value in row.values()] for row in rows)]
+    widths = [max(len(line[column]) for line in cells) for column in range(len(cells[0]))]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in cells
+    ]
+
+
+def _cell(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -1,0 +1,24 @@
+"""Base language models: loading, per-token scoring, label scoring, decoding, embedding."""
+
+from prime_audit.models.adapters import RowAdapters
+from prime_audit.models.decoding import generate, predict, score_labels
+from prime_audit.models.embedding import embed
+from prime_audit.models.encoding import Encoded, Example, encode, encode_all
+from prime_audit.models.language_model import LanguageModel
+from prime_audit.models.loading import load_model
+from prime_audit.models.scoring import score_tokens
+
+__all__ = [
+    "Encoded",
+    "Example",
+    "LanguageModel",
+    "RowAdapters",
+    "embed",
+    "encode",
+    "encode_all",
+    "generate",
+    "load_model",
+    "predict",
+    "score_labels",
+    "score_tokens",
+]

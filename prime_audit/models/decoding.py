@@ -1,0 +1,209 @@
+"""Greedy decoding and label scoring; both read the prompt once and keep its keys and values."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from transformers import DynamicCache
+
+from prime_audit.data import Task
+from prime_audit.errors import ModelError
+from prime_audit.models.adapters import RowAdapters, RowContext, row_context
+from prime_audit.models.encoding import encode_prompts, tokenize
+from prime_audit.models.forward import logits_in_blocks, logits_of, pad, plan_batches, states_of
+from prime_audit.models.language_model import LanguageModel
+
+
+def predict(
+    lm: LanguageModel,
+    task: Task,
+    prompts: Sequence[str],
+    *,
+    adapters: RowAdapters | None = None,
+    weights: NDArray[np.floating] | None = None,
+) -> list[str]:
+    """Answers prompts in the way the task is answered.
+
+    Args:
+        lm: The model.
+        task: A text task is decoded greedily; any other gets its most likely label.
+        prompts: Complete prompts.
+        adapters: Modules to mix in, or None.
+        weights: Merge weights ``(prompts, modules)``; given exactly if ``adapters`` is.
+
+    Returns:
+        One answer per prompt, without surrounding space.
+    """
+    if task.kind == "text":
+        limit = task.max_new_tokens
+        texts = generate(lm, prompts, max_new_tokens=limit, adapters=adapters, weights=weights)
+        return [text.strip() for text in texts]
+    scores = score_labels(lm, prompts, task.labels, adapters=adapters, weights=weights)
+    return [task.labels[best] for best in scores.argmax(axis=1)]
+
+
+@torch.no_grad()
+def generate(
+    lm: LanguageModel,
+    prompts: Sequence[str],
+    *,
+    max_new_tokens: int,
+    adapters: RowAdapters | None = None,
+    weights: NDArray[np.floating] | None = None,
+    batch_size: int = 64,
+) -> list[str]:
+    """Continues prompts greedily, each until its own EOS.
+
+    Args:
+        lm: The model.
+        prompts: Complete prompts; one that does not fit beside its answer loses its beginning.
+        max_new_tokens: Most new tokens per prompt.
+        adapters: Modules to mix in, or None.
+        weights: Merge weights ``(prompts, modules)``; given exactly if ``adapters`` is.
+        batch_size: Most prompts per batch; it does not change the results.
+
+    Returns:
+        The new text of every prompt, without special tokens.
+
+    Raises:
+        ModelError: The model's context does not hold ``max_new_tokens``.
+    """
+    rows = encode_prompts(lm, prompts, _room(lm, max_new_tokens))
+    in_rows = row_context(lm, adapters, weights, len(rows))
+    order = sorted(range(len(rows)), key=lambda i: (-len(rows[i]), i))
+    texts = [""] * len(rows)
+    for start in range(0, len(order), batch_size):
+        batch = order[start : start + batch_size]
+        new = _decode(lm, [rows[i] for i in batch], batch, in_rows, max_new_tokens)
+        decoded = lm.tokenizer.batch_decode(new, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        for index, text in zip(batch, decoded, strict=True):
+            texts[index] = text
+    return texts
+
+
+@torch.no_grad()
+def score_labels(
+    lm: LanguageModel,
+    prompts: Sequence[str],
+    labels: Sequence[str],
+    *,
+    adapters: RowAdapters | None = None,
+    weights: NDArray[np.floating] | None = None,
+    batch_tokens: int = 8192,
+) -> NDArray[np.float64]:
+    """Scores every label as the answer to every prompt.
+
+    Args:
+        lm: The model.
+        prompts: Complete prompts; one that does not fit beside the longest label loses its beginning.
+        labels: The labels; each is scored as a space, the label and EOS.
+        adapters: Modules to mix in, or None.
+        weights: Merge weights ``(prompts, modules)``; given exactly if ``adapters`` is.
+        batch_tokens: Most tokens, cached ones included, in a batch of prompts times labels.
+
+    Returns:
+        Sums of log-probabilities in nats, shape ``(prompts, labels)``.
+
+    Raises:
+        ModelError: The model's context does not hold a label, or its log-probabilities are not finite.
+    """
+    continuations = tokenize(lm, [f" {label}" for label in labels])
+    if not continuations or not all(continuations):
+        raise ValueError("there must be labels, and none may be empty")
+    longest = max(len(ids) for ids in continuations)
+    rows = encode_prompts(lm, prompts, _room(lm, longest))
+    in_rows = row_context(lm, adapters, weights, len(rows))
+    scores = np.empty((len(rows), len(labels)))
+    for batch in plan_batches([(len(row) + longest) * len(labels) for row in rows], batch_tokens):
+        scores[batch] = _score_batch(lm, [rows[i] for i in batch], batch, in_rows, continuations)
+    if not np.isfinite(scores).all():
+        raise ModelError(
+            f"model {lm.name}: its log-probabilities are not finite", hint="use model.dtype: float32"
+        )
+    return scores
+
+
+def _room(lm: LanguageModel, new_tokens: int) -> int:
+    if new_tokens >= lm.max_tokens:
+        raise ModelError(
+            f"model {lm.name}: an answer of {new_tokens} tokens leaves no room for a prompt in its "
+            f"context of {lm.max_tokens} tokens",
+            hint="choose a shorter answer length or a model with a longer context",
+        )
+    return lm.max_tokens - new_tokens
+
+
+def _decode(
+    lm: LanguageModel, rows: Sequence[Sequence[int]], places: Sequence[int], in_rows: RowContext, limit: int
+) -> list[list[int]]:
+    ids, mask = pad(lm, rows, left=True)
+    positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
+    cache = DynamicCache(config=lm.model.config)
+    new: list[list[int]] = [[] for _ in rows]
+    # `running` are the rows still in the batch; a row that ended leaves it when half of them have.
+    running, ended = list(range(len(rows))), set[int]()
+    for _ in range(limit):
+        with in_rows([places[row] for row in running]):
+            states = states_of(lm, ids, mask, positions=positions, cache=cache)
+        best = logits_of(lm, states[:, -1]).argmax(dim=-1)
+        for row, token in zip(running, best.tolist(), strict=True):
+            if row not in ended and token in lm.stop_ids:
+                ended.add(row)
+            elif row not in ended:
+                new[row].append(token)
+        keep = [place for place, row in enumerate(running) if row not in ended]
+        if not keep:
+            break
+        ids, positions = best[:, None], positions[:, -1:] + 1
+        mask = torch.cat([mask, mask.new_ones((len(mask), 1))], dim=1)
+        if 2 * len(keep) <= len(running):
+            chosen = torch.tensor(keep, device=lm.device)
+            cache.batch_select_indices(chosen)
+            ids, mask, positions = ids[chosen], mask[chosen], positions[chosen]
+            running = [running[place] for place in keep]
+    return new
+
+
+def _score_batch(
+    lm: LanguageModel,
+    rows: Sequence[Sequence[int]],
+    places: Sequence[int],
+    in_rows: RowContext,
+    labels: Sequence[Sequence[int]],
+) -> NDArray[np.float64]:
+    count = len(labels)
+    ids, mask = pad(lm, rows, left=True)
+    positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
+    cache = DynamicCache(config=lm.model.config)
+    with in_rows(places):
+        states = states_of(lm, ids, mask, positions=positions, cache=cache)[:, -1]
+    first = torch.log_softmax(logits_of(lm, states), dim=-1)[:, [label[0] for label in labels]]
+
+    cache.batch_repeat_interleave(count)
+    inputs, used = pad(lm, labels)
+    targets, _ = pad(lm, [[*label[1:], lm.eos_id] for label in labels])
+    inputs, used, targets = (part.repeat(len(rows), 1) for part in (inputs, used, targets))
+    after = positions[:, -1:].repeat_interleave(count, dim=0) + 1
+    steps = torch.arange(inputs.shape[1], device=lm.device)
+    with in_rows([place for place in places for _ in labels]):
+        states = states_of(
+            lm,
+            inputs,
+            torch.cat([mask.repeat_interleave(count, dim=0), used], dim=1),
+            positions=after + steps,
+            cache=cache,
+        )
+    rest = torch.zeros(inputs.shape, device=lm.device)
+    rest[used] = _logp(lm, states[used], targets[used])
+    scores = first.double() + rest.double().sum(dim=1).reshape(len(rows), count)
+    return scores.cpu().numpy()
+
+
+def _logp(lm: LanguageModel, states: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Returns the log-probability of one token after each state."""
+    blocks = [
+        torch.log_softmax(logits, dim=-1).gather(1, targets[part][:, None])[:, 0]
+        for part, logits in logits_in_blocks(lm, states)
+    ]
+    return torch.cat(blocks)

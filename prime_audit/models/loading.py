@@ -1,0 +1,210 @@
+"""Loading a causal language model from a folder, the hub, or what is bundled. Safetensors only."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any, Final
+
+import huggingface_hub
+import torch
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils import logging as transformers_logging
+
+from prime_audit.bundled import TINY
+from prime_audit.config import ModelConfig
+from prime_audit.core import digest_file, digest_json, printable
+from prime_audit.errors import ModelError
+from prime_audit.models.language_model import LanguageModel
+from prime_audit.models.smollm2 import converted_smollm2
+
+_HUB_ID: Final = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
+_TOKENIZER_FILES: Final = (
+    "tokenizer*.json", "*.model", "vocab.*", "merges.txt", "special_tokens_map.json", "added_tokens.json"
+)  # fmt: skip
+_DIGESTED: Final = ("*.safetensors", "*.safetensors.index.json", "config.json", *_TOKENIZER_FILES)
+_FETCHED: Final = (*_DIGESTED, "generation_config.json")
+_PICKLES: Final = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
+
+
+def load_model(config: ModelConfig, store_root: Path, max_tokens: int | None = None) -> LanguageModel:
+    """Loads the model a study asks for.
+
+    Args:
+        config: Base (``tiny``, ``smollm2``, a folder, or a hub id), dtype, device, revision, offline.
+            ``auto`` is cuda, then mps, then cpu; and float32, on cuda bfloat16 where it is supported.
+        store_root: The store that converted models are kept in.
+        max_tokens: Longest sequence to feed, in tokens; at most, and by default, the model's context.
+
+    Returns:
+        The model, in eval mode and without gradients.
+
+    Raises:
+        ModelError: The model is missing, pickled, incomplete or needs its own code; or no such device.
+    """
+    device = _device(config.device)
+    folder = _folder(config, store_root)
+    _check_folder(folder, config.base)
+    model, tokenizer = _read(folder, config.base, _dtype(config.dtype, device), device)
+    context = _context(model)
+    lm = LanguageModel(
+        model=model,
+        tokenizer=tokenizer,
+        device=device,
+        digest=_digest(folder),
+        name=config.base,
+        max_tokens=min(context, max_tokens or context),
+    )
+    _check_tokenizer(lm)
+    return lm
+
+
+def _folder(config: ModelConfig, store_root: Path) -> Path:
+    if config.base == "tiny":
+        return TINY
+    if config.base == "smollm2":
+        with quiet():
+            return converted_smollm2(store_root)
+    path = Path(config.base).expanduser()
+    if path.is_dir():
+        return path
+    if path.exists():
+        raise ModelError(
+            f"model {config.base}: this is a file", hint="name the folder that holds config.json"
+        )
+    if not _HUB_ID.fullmatch(config.base):
+        raise ModelError(
+            f"model {config.base}: no such folder", hint="use tiny, smollm2, an existing folder or a hub id"
+        )
+    return _from_hub(config)
+
+
+def _from_hub(config: ModelConfig) -> Path:
+    try:
+        folder = huggingface_hub.snapshot_download(
+            config.base,
+            revision=config.revision,
+            local_files_only=config.offline,
+            allow_patterns=list(_FETCHED),
+        )
+    except LocalEntryNotFoundError as error:
+        raise ModelError(
+            f"model {config.base}: neither a folder nor a model in the local hub cache",
+            hint="check the spelling, or set model.offline: false to fetch it"
+            if config.offline
+            else "check the spelling and the network",
+        ) from error
+    except (HfHubHTTPError, HFValidationError, OSError) as error:
+        raise ModelError(
+            f"model {config.base}: cannot be fetched: {_first_line(error)}",
+            hint="check the id, the revision and your access to it",
+        ) from error
+    return Path(folder)
+
+
+def _check_folder(folder: Path, name: str) -> None:
+    if (folder / "adapter_config.json").exists():
+        raise ModelError(
+            f"model {name}: the folder holds an adapter (adapter_config.json)",
+            hint="name the adapter's base model",
+        )
+    if not (folder / "config.json").exists():
+        raise ModelError(f"model {name}: the folder has no config.json", hint="name a model folder")
+    if any((folder / file).exists() for file in ("model.safetensors", "model.safetensors.index.json")):
+        return
+    pickles = sorted(file.name for pattern in _PICKLES for file in folder.glob(pattern))
+    if pickles:
+        raise ModelError(
+            f"model {name}: its weights are pickled ({', '.join(pickles[:3])}), and a pickle can run code",
+            hint="convert it where you trust it: AutoModelForCausalLM.from_pretrained(folder)"
+            ".save_pretrained(new_folder), and copy the tokenizer files",
+        )
+    raise ModelError(
+        f"model {name}: the folder has no model.safetensors", hint="save the model as safetensors"
+    )
+
+
+def _read(
+    folder: Path, name: str, dtype: torch.dtype, device: torch.device
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    auto: Any = AutoModelForCausalLM
+    safe = {"local_files_only": True, "trust_remote_code": False}
+    try:
+        with quiet():
+            tokenizer = AutoTokenizer.from_pretrained(folder, **safe)
+            model, report = auto.from_pretrained(
+                folder, dtype=dtype, use_safetensors=True, output_loading_info=True, **safe
+            )
+    except Exception as error:
+        # Readers of many formats sit below this call and raise what they like; the cause stays chained.
+        raise ModelError(
+            f"model {name}: cannot be loaded: {_first_line(error)}",
+            hint="it must be a complete causal language model known to transformers, with its tokenizer",
+        ) from error
+    missing = sorted(report["missing_keys"])
+    if missing:
+        raise ModelError(
+            f"model {name}: {len(missing)} weights are missing, such as {missing[0]}",
+            hint="the download or the export is incomplete",
+        )
+    return model.to(device).eval().requires_grad_(False), tokenizer
+
+
+def _check_tokenizer(lm: LanguageModel) -> None:
+    rows = lm.embedding_shape[0]
+    if len(lm.tokenizer) > rows:
+        raise ModelError(
+            f"model {lm.name}: its tokenizer has {len(lm.tokenizer)} tokens, its embedding {rows}",
+            hint="the tokenizer belongs to another model",
+        )
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keeps transformers from writing progress bars and advice to the terminal inside the block."""
+    log: Any = transformers_logging
+    bars, level = log.is_progress_bar_enabled(), log.get_verbosity()
+    log.disable_progress_bar()
+    log.set_verbosity_error()
+    try:
+        yield
+    finally:
+        log.set_verbosity(level)
+        if bars:
+            log.enable_progress_bar()
+
+
+def _digest(folder: Path) -> str:
+    names = sorted(
+        file.name
+        for file in folder.iterdir()
+        if file.is_file() and any(fnmatch(file.name, pattern) for pattern in _DIGESTED)
+    )
+    return digest_json([[name, digest_file(folder / name)] for name in names])
+
+
+def _device(wanted: str) -> torch.device:
+    present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if wanted == "auto":
+        return torch.device(next(name for name, there in present.items() if there))
+    if not present[wanted]:
+        raise ModelError(f"device {wanted} is not available here", hint="use model.device: auto")
+    return torch.device(wanted)
+
+
+def _dtype(wanted: str, device: torch.device) -> torch.dtype:
+    if wanted == "auto":
+        return torch.bfloat16 if device.type == "cuda" and torch.cuda.is_bf16_supported() else torch.float32
+    return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[wanted]
+
+
+def _context(model: PreTrainedModel) -> int:
+    longest = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    # Architectures without position embeddings have no limit of their own.
+    return longest if isinstance(longest, int) and longest > 0 else 4096
+
+
+def _first_line(error: Exception) -> str:
+    return printable(f"{type(error).__name__}: {error}".splitlines()[0])

@@ -1,0 +1,202 @@
+"""LoRA modules on disk, in PEFT's format. Safetensors only."""
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+from torch import Tensor
+
+from prime_audit.core import atomic_dir, atomic_write_bytes, read_json, write_json
+from prime_audit.errors import ModelError, OutputError
+from prime_audit.models import LanguageModel
+from prime_audit.modules.lora import LoraModule, check_fit, factors_from_state
+
+_Number = TypeVar("_Number", int, float)
+_WEIGHTS: Final = "adapter_model.safetensors"
+_CONFIG: Final = "adapter_config.json"
+# Keys that make an adapter something else than a plain sum ΔW = scaling · B · A; each must be unset.
+_REFUSED: Final = {
+    "use_dora": "DoRA",
+    "modules_to_save": "modules_to_save",
+    "lora_bias": "a LoRA bias",
+    "fan_in_fan_out": "transposed weights (fan_in_fan_out)",
+    "layer_replication": "replicated layers",
+    "trainable_token_indices": "trained token embeddings",
+    "target_parameters": "target_parameters",
+    "alora_invocation_tokens": "activated LoRA",
+    "use_qalora": "QA-LoRA",
+    "use_bdlora": "block-diagonal LoRA",
+    "arrow_config": "an Arrow router",
+    "kasa_config": "KaSA",
+    "velora_config": "VeLoRA",
+    "monteclora_config": "MonteCLoRA",
+}
+# These start from changed base weights, so that B · A alone is not the change.
+_REFUSED_STARTS: Final = re.compile(r"pissa|olora|corda|loftq|lora_ga")
+
+
+def read_module(folder: Path, lm: LanguageModel | None = None) -> LoraModule:
+    """Reads a LoRA adapter in PEFT's format.
+
+    Ranks and alphas per layer (``rank_pattern``, ``alpha_pattern``) are folded into B, so that one scaling
+    holds for all layers.
+
+    Args:
+        folder: Holds ``adapter_config.json`` and ``adapter_model.safetensors``.
+        lm: The base model to check the shapes against, if there is one.
+
+    Returns:
+        The module.
+
+    Raises:
+        ModelError: The adapter is missing, pickled, damaged, not finite, no plain LoRA, or for another base.
+        DataError: Its configuration is no valid JSON.
+    """
+    if not (folder / _CONFIG).is_file():
+        raise ModelError(f"module {folder}: there is no {_CONFIG}", hint="name a folder that PEFT has saved")
+    config = read_json(folder / _CONFIG)
+    if not isinstance(config, dict):
+        raise ModelError(f"module {folder}: {_CONFIG} is no JSON object", hint="save the adapter again")
+    _check_config(config, folder)
+    factors = factors_from_state(_tensors(folder), f"module {folder}")
+    broken = sorted(name for name, pair in factors.items() if not all(bool(t.isfinite().all()) for t in pair))
+    if broken:
+        raise ModelError(
+            f"module {folder}: {len(broken)} layers hold NaN or infinity, such as {broken[0]}",
+            hint="the training diverged or the file is damaged",
+        )
+    module = _with_one_scaling(config, factors, folder)
+    if lm is not None:
+        _check_fit(module, lm, folder)
+    return module
+
+
+def write_module(module: LoraModule, folder: Path, base_name: str) -> None:
+    """Writes a module as an adapter that ``peft.PeftModel.from_pretrained`` loads.
+
+    Args:
+        module: The module.
+        folder: Where it goes, in one step; missing parents are made, and what is there is replaced.
+        base_name: The base model's name, noted in the adapter's configuration.
+
+    Raises:
+        OutputError: The folder cannot be written.
+    """
+    state = {
+        f"base_model.model.{name}.lora_{kind}.weight": tensor.contiguous()
+        for name, pair in module.factors.items()
+        for kind, tensor in zip("AB", pair, strict=True)
+    }
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder.parent}: cannot be made: {error.strerror or error}") from error
+    with atomic_dir(folder) as temporary:
+        atomic_write_bytes(temporary / _WEIGHTS, save_tensors(state, metadata={"format": "pt"}))
+        write_json(temporary / _CONFIG, _config(module, base_name))
+
+
+def _config(module: LoraModule, base_name: str) -> dict[str, Any]:
+    ranks = {name: a.shape[0] for name, (a, _) in module.factors.items() if a.shape[0] != module.rank}
+    alphas = {
+        name: module.scaling * (math.sqrt(rank) if module.rslora else rank) for name, rank in ranks.items()
+    }
+    return {
+        "peft_type": "LORA",
+        "task_type": "CAUSAL_LM",
+        "base_model_name_or_path": base_name,
+        "inference_mode": True,
+        "r": module.rank,
+        "lora_alpha": module.alpha,
+        "use_rslora": module.rslora,
+        "lora_dropout": 0.0,
+        "bias": "none",
+        "target_modules": sorted(module.factors),
+        "rank_pattern": {_exactly(name): rank for name, rank in ranks.items()},
+        "alpha_pattern": {_exactly(name): alpha for name, alpha in alphas.items()},
+    }
+
+
+def _exactly(name: str) -> str:
+    """Returns the pattern that PEFT matches with this layer's name alone."""
+    return f"^{re.escape(name)}"
+
+
+def _check_config(config: Mapping[str, Any], folder: Path) -> None:
+    if config.get("peft_type") != "LORA":
+        raise ModelError(f"module {folder}: peft_type is {config.get('peft_type')}", hint="only LoRA is read")
+    found = [what for key, what in _REFUSED.items() if config.get(key)]
+    if config.get("bias", "none") != "none":
+        found.append(f"bias: {config['bias']}")
+    if _REFUSED_STARTS.match(str(config.get("init_lora_weights", "")).lower()):
+        found.append(f"init_lora_weights: {config['init_lora_weights']}")
+    if found:
+        raise ModelError(
+            f"module {folder}: uses {', '.join(found)}, which a weighted sum of modules cannot hold",
+            hint="train or convert it to a plain LoRA adapter",
+        )
+
+
+def _tensors(folder: Path) -> dict[str, Tensor]:
+    path = folder / _WEIGHTS
+    if not path.is_file() and (folder / "adapter_model.bin").exists():
+        raise ModelError(
+            f"module {folder}: its weights are pickled (adapter_model.bin), and a pickle can run code",
+            hint="convert it where you trust it: "
+            "PeftModel.from_pretrained(base, folder).save_pretrained(new_folder)",
+        )
+    if not path.is_file():
+        raise ModelError(f"module {folder}: there is no {_WEIGHTS}", hint="save the adapter as safetensors")
+    try:
+        return load_tensors(path.read_bytes())
+    except (SafetensorError, OSError) as error:
+        raise ModelError(f"module {folder}: {_WEIGHTS} cannot be read", hint="the file is damaged") from error
+
+
+def _with_one_scaling(
+    config: Mapping[str, Any], factors: Mapping[str, tuple[Tensor, Tensor]], folder: Path
+) -> LoraModule:
+    """Folds the layers' own scalings into B."""
+    rank, alpha = config.get("r"), config.get("lora_alpha")
+    if not isinstance(rank, int) or rank < 1 or not isinstance(alpha, int | float):
+        raise ModelError(
+            f"module {folder}: {_CONFIG} has no usable r or lora_alpha", hint="save the adapter again"
+        )
+    nominal = LoraModule(rank=rank, alpha=float(alpha), rslora=bool(config.get("use_rslora")), factors={})
+    ranks, alphas = config.get("rank_pattern") or {}, config.get("alpha_pattern") or {}
+    folded: dict[str, tuple[Tensor, Tensor]] = {}
+    for name, (a, b) in factors.items():
+        own = replace(
+            nominal, rank=_by_pattern(ranks, name, rank), alpha=float(_by_pattern(alphas, name, alpha))
+        )
+        if a.shape[0] != own.rank:
+            raise ModelError(
+                f"module {folder}: layer {name} has rank {a.shape[0]}, its configuration says {own.rank}",
+                hint="configuration and weights belong to different adapters",
+            )
+        if nominal.scaling == 0 or own.scaling == nominal.scaling:
+            folded[name] = (a, b)
+        else:
+            folded[name] = (a, b * (own.scaling / nominal.scaling))
+    return replace(nominal, factors=folded)
+
+
+def _by_pattern(patterns: Mapping[str, _Number], name: str, otherwise: _Number) -> _Number:
+    """Looks a layer up the way PEFT does: the first pattern that matches the end of its name."""
+    for pattern, value in patterns.items():
+        if re.match(rf"(.*\.)?({pattern})$", name):
+            return value
+    return otherwise
+
+
+def _check_fit(module: LoraModule, lm: LanguageModel, folder: Path) -> None:
+    try:
+        check_fit(module, lm.model)
+    except ModelError as error:
+        raise ModelError(f"module {folder}, base {lm.name}: {error}", hint=error.hint) from error

@@ -1,0 +1,142 @@
+"""Training of LoRA modules with PEFT, on a base that is left exactly as it was."""
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict
+from torch import Tensor, nn
+
+from prime_audit.config import TrainingConfig
+from prime_audit.errors import ModelError
+from prime_audit.models import Encoded, Example, LanguageModel, encode_all
+from prime_audit.models.forward import logits_of, pad, predicted_mask, states_of
+from prime_audit.modules.lora import LoraModule, factors_from_state
+
+_LARGEST_GRADIENT = 1.0
+
+
+def adapt(lm: LanguageModel, examples: Sequence[Example], training: TrainingConfig, seed: int) -> LoraModule:
+    """Adapts a model to a task: one module trained on public examples, meant for `merged_into`.
+
+    Args:
+        lm: The pretrained model.
+        examples: Public examples of the task.
+        training: Rank, learning rate, epochs and so on.
+        seed: Decides initialisation and order.
+
+    Returns:
+        The module.
+
+    Raises:
+        ModelError: See `train_module`.
+    """
+    return train_module(lm, examples, training, seed)
+
+
+def train_module(
+    lm: LanguageModel, examples: Sequence[Example], training: TrainingConfig, seed: int
+) -> LoraModule:
+    """Trains one LoRA module: AdamW, clipped gradients, learning rate on a cosine from its value to zero.
+
+    There is no dropout, no weight decay and no warm-up. The result depends on the arguments alone; the
+    global random state and the base model's weights are the same afterwards.
+
+    Args:
+        lm: The base.
+        examples: What to train on.
+        training: Rank, alpha, learning rate, epochs, loss, batch size, target modules, longest sequence.
+        seed: Decides initialisation and order.
+
+    Returns:
+        The module.
+
+    Raises:
+        ModelError: There are no examples, no target module exists in the base, or the loss stops being
+            finite.
+    """
+    if not examples:
+        raise ModelError("a module cannot be trained on no examples", hint="give the user a longer history")
+    short = replace(lm, max_tokens=min(lm.max_tokens, training.max_tokens))
+    encoded = encode_all(short, examples, training.loss)
+    with _lora(short, training, seed) as wrapped:
+        _optimise(short, encoded, training, seed)
+        state = get_peft_model_state_dict(wrapped)
+        factors = factors_from_state(state, "trained module")
+    return LoraModule(rank=training.rank, alpha=float(training.alpha), rslora=False, factors=factors)
+
+
+@contextmanager
+def _lora(lm: LanguageModel, training: TrainingConfig, seed: int) -> Iterator[PeftModel]:
+    """Puts fresh LoRA layers into the model and takes them out again, whatever happens."""
+    # The probe must run on the bare model, and once.
+    _ = lm.plain_head
+    config = LoraConfig(
+        r=training.rank,
+        lora_alpha=training.alpha,  # type: ignore[arg-type]  # PEFT computes with it as a float
+        lora_dropout=0.0,
+        target_modules=_targets(lm, training.target_modules),
+        task_type="CAUSAL_LM",
+    )
+    devices = [torch.cuda.current_device()] if lm.device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(seed)
+        wrapped = get_peft_model(lm.model, config)
+    try:
+        yield wrapped
+    finally:
+        wrapped.unload()
+
+
+def _targets(lm: LanguageModel, names: Sequence[str]) -> list[str]:
+    layers = [
+        name
+        for name, layer in lm.model.named_modules()
+        if name.rpartition(".")[2] in names and isinstance(layer, nn.Linear)
+    ]
+    missing = sorted(set(names) - {name.rpartition(".")[2] for name in layers})
+    if missing:
+        present = {
+            name.rpartition(".")[2]
+            for name, layer in lm.model.named_modules()
+            if isinstance(layer, nn.Linear)
+        }
+        raise ModelError(
+            f"model {lm.name}: no linear layer is called {', '.join(missing)}",
+            hint=f"training.target_modules can be any of: {', '.join(sorted(present))}",
+        )
+    return layers
+
+
+def _optimise(lm: LanguageModel, encoded: Sequence[Encoded], training: TrainingConfig, seed: int) -> None:
+    parameters = [parameter for parameter in lm.model.parameters() if parameter.requires_grad]
+    optimiser = torch.optim.AdamW(parameters, lr=training.lr, weight_decay=0.0)
+    order = torch.Generator().manual_seed(seed)
+    batches = [
+        batch
+        for _ in range(training.epochs)
+        for batch in torch.split(torch.randperm(len(encoded), generator=order), training.batch_size)
+    ]
+    for step, batch in enumerate(batches):
+        for group in optimiser.param_groups:
+            group["lr"] = training.lr * 0.5 * (1.0 + math.cos(math.pi * step / len(batches)))
+        loss = _loss(lm, [encoded[i] for i in batch.tolist()])
+        if not math.isfinite(loss.item()):
+            raise ModelError(
+                f"the training loss is not finite at step {step + 1} of {len(batches)}",
+                hint="lower training.lr, or use model.dtype: float32",
+            )
+        optimiser.zero_grad(set_to_none=True)
+        torch.autograd.backward(loss)
+        nn.utils.clip_grad_norm_(parameters, _LARGEST_GRADIENT)
+        optimiser.step()
+
+
+def _loss(lm: LanguageModel, batch: Sequence[Encoded]) -> Tensor:
+    """Returns the mean negative log-likelihood of the batch's scored tokens, in nats."""
+    ids, mask = pad(lm, [one.ids for one in batch])
+    wanted = predicted_mask(lm, batch, ids.shape[1])
+    states = states_of(lm, ids, mask)[:, :-1][wanted]
+    return nn.functional.cross_entropy(logits_of(lm, states), ids[:, 1:][wanted])

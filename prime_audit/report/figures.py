@@ -1,0 +1,263 @@
+"""The drawings of the report. Each takes plain numbers and ids, and returns an SVG element."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Drawing
+
+from prime_audit.report.svg import CYCLE, INK, LINE, MUTED, SHADE, drawing, style, to_svg
+from prime_audit.results import CI, Curve, Distribution, Search
+
+# One colour and one marker per family, so that neither is needed to read the other.
+FAMILIES = {
+    "prompt": (CYCLE[0], "o"),
+    "training": (CYCLE[1], "s"),
+    "merging": (CYCLE[2], "D"),
+    "control": (MUTED, "^"),
+}
+_DASHES = ("-", "--", "-.", ":")
+_CORNERS = ((7, 5, "left"), (7, -12, "left"), (-7, 5, "right"), (-7, -12, "right"))
+_WIDTH = 4.6
+_COLUMNS = 3
+
+
+@dataclass(frozen=True)
+class PlanePoint:
+    """A method on the privacy-utility plane; `leak` is None where nothing was attacked."""
+
+    id: str
+    family: str
+    utility: float
+    utility_ci: CI | None
+    leak: float | None
+    leak_ci: CI | None
+
+
+def pareto(points: Sequence[PlanePoint]) -> tuple[PlanePoint, ...]:
+    """Find the methods that no other one beats in both utility and leakage.
+
+    Args:
+        points: The methods; leakage is the distance of the AUC from 1/2, on either side.
+
+    Returns:
+        The front among the attacked methods without the controls, the one that leaks least first.
+    """
+    rivals = [point for point in points if point.leak is not None and point.family != "control"]
+    front: list[PlanePoint] = []
+    for point in sorted(rivals, key=lambda point: (_distance(point), -point.utility)):
+        if not front or point.utility > front[-1].utility:
+            front.append(point)
+    return tuple(front)
+
+
+def _distance(point: PlanePoint) -> float:
+    return abs(_x(point) - 0.5)
+
+
+def plane(name: str, title: str, description: str, points: Sequence[PlanePoint]) -> Markup:
+    """Draw utility against leakage, with both intervals as crosses and the Pareto front as a line.
+
+    Args:
+        name: A page-wide name.
+        title: The accessible name.
+        description: The accessible description.
+        points: The methods. Those that were not attacked stand in a strip of their own, at their utility.
+
+    Returns:
+        The SVG element.
+    """
+    attacked = [point for point in points if point.leak is not None]
+    front = pareto(points)
+    with style():
+        figure = drawing(_WIDTH, 3.7)
+        strip, axes = figure.subplots(1, 2, sharey=True, width_ratios=(2, 5))
+        axes.axvline(0.5, color=MUTED, linewidth=1, linestyle=(0, (2, 2)))
+        over = axes.get_xaxis_transform()
+        axes.text(0.5, 1.01, "guessing", transform=over, ha="center", fontsize=8, color=MUTED)
+        axes.plot([_x(p) for p in front], [p.utility for p in front], color=LINE, linewidth=2.5, zorder=1)
+        for point in points:
+            _cross(strip if point.leak is None else axes, point)
+        axes.margins(0.18, 0.15)
+        axes.set_xlabel("AUC of the attack (nearer to 0.5 is better)")
+        axes.tick_params(labelleft=False)
+        strip.set(xlim=(-0.4, 2), xticks=[], xlabel="not attacked", ylabel="utility (higher is better)")
+        figure.draw_without_rendering()
+        _label(axes, attacked)
+        _label(strip, [point for point in points if point.leak is None])
+        return to_svg(figure, name, title, description)
+
+
+def _x(point: PlanePoint) -> float:
+    return 0.0 if point.leak is None else point.leak
+
+
+def _cross(axes: Axes, point: PlanePoint) -> None:
+    colour, marker = FAMILIES[point.family]
+    x = _x(point)
+    axes.errorbar(
+        [x],
+        [point.utility],
+        xerr=_arms(x, point.leak_ci),
+        yerr=_arms(point.utility, point.utility_ci),
+        fmt=marker,
+        color=colour,
+        markersize=7,
+        elinewidth=1.2,
+    )
+
+
+def _arms(value: float, ci: CI | None) -> list[list[float]] | None:
+    return None if ci is None else [[max(value - ci.low, 0.0)], [max(ci.high - value, 0.0)]]
+
+
+def _label(axes: Axes, points: Sequence[PlanePoint]) -> None:
+    """Write each method's id beside its marker, in the first corner that covers nothing else."""
+    scale = axes.figure.dpi / 72
+    spots = {point.id: axes.transData.transform((_x(point), point.utility)) / scale for point in points}
+    taken = [(x - 5, y - 5, x + 5, y + 5) for x, y in spots.values()]
+    for point in points:
+        x, y = spots[point.id]
+        width = 5.2 * len(point.id)
+        boxes = []
+        for dx, dy, side in _CORNERS:
+            left = x + dx if side == "left" else x + dx - width
+            boxes.append((left, y + dy, left + width, y + dy + 9))
+        clashes = [sum(_overlap(box, other) for other in taken) for box in boxes]
+        best = clashes.index(min(clashes))
+        taken.append(boxes[best])
+        dx, dy, side = _CORNERS[best]
+        spot = (_x(point), point.utility)
+        axes.annotate(point.id, spot, (dx, dy), textcoords="offset points", ha=side, fontsize=8)
+
+
+def _overlap(a: tuple[float, ...], b: tuple[float, ...]) -> bool:
+    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
+
+
+def roc(name: str, title: str, description: str, curves: Mapping[int, Curve]) -> Markup:
+    """Draw ROC curves on two logarithmic axes; the region that rests on too few records is shaded.
+
+    Args:
+        name: A page-wide name.
+        title: The accessible name.
+        description: The accessible description.
+        curves: At least one curve, under the number that picks its colour and dashes.
+
+    Returns:
+        The SVG element.
+    """
+    limits = [curve.resolvable_from for curve in curves.values() if curve.resolvable_from]
+    resolvable = min(max(limits, default=0.01), 0.5)
+    floor = resolvable / 3
+    with style():
+        figure = drawing(_WIDTH, 3.9)
+        axes = figure.subplots()
+        axes.axvspan(floor, resolvable, color=SHADE, linewidth=0)
+        axes.text(floor * 1.05, 0.93, "too few records", fontsize=8, color=MUTED, va="top")
+        axes.plot([floor, 1], [floor, 1], color=MUTED, linewidth=1, linestyle=(0, (2, 2)), label="guessing")
+        for index, curve in sorted(curves.items()):
+            axes.plot(
+                [max(value, floor) for value in curve.fpr],
+                [max(value, floor) for value in curve.tpr],
+                color=CYCLE[index % len(CYCLE)],
+                linestyle=_DASHES[index % len(_DASHES)],
+                linewidth=1.7,
+                label=curve.method,
+            )
+        axes.set(xscale="log", yscale="log", xlim=(floor, 1), ylim=(floor, 1))
+        ticks = [tick for tick in (0.001, 0.01, 0.1, 1) if tick >= floor]
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_ticks(ticks, [f"{tick:g}" for tick in ticks])
+        axes.minorticks_off()
+        axes.set_xlabel("false positive rate")
+        axes.set_ylabel("true positive rate")
+        figure.legend(loc="outside lower center", ncols=3)
+        return to_svg(figure, name, title, description)
+
+
+def distributions(name: str, title: str, description: str, entries: Sequence[Distribution]) -> Markup:
+    """Draw the scores of members and non-members, one small panel per method.
+
+    Args:
+        name: A page-wide name.
+        title: The accessible name.
+        description: The accessible description.
+        entries: At least one pair of histograms.
+
+    Returns:
+        The SVG element; heights are shares of each group.
+    """
+    with style():
+        panels, figure = _panels(len(entries), height=1.15)
+        for axes, entry in zip(panels, entries, strict=True):
+            axes.stairs(_shares(entry.nonmember), entry.edges, fill=True, color=LINE, label="held out")
+            axes.stairs(_shares(entry.member), entry.edges, color=CYCLE[1], linewidth=1.5, label="trained on")
+            axes.set_title(entry.method)
+            axes.set_yticks([])
+            axes.locator_params(axis="x", nbins=3)
+        _legend(figure, panels)
+        return to_svg(figure, name, title, description)
+
+
+def _panels(count: int, height: float, *, share: bool = False) -> tuple[list[Axes], Drawing]:
+    """Start a drawing with `count` small panels in rows of three; `height` is inches per row."""
+    rows = -(-count // _COLUMNS)
+    figure = drawing(_WIDTH, height * rows + 0.6)
+    grid = figure.subplots(rows, _COLUMNS, squeeze=False, sharex=share, sharey=share)
+    panels = [axes for row in grid for axes in row]
+    for spare in panels[count:]:
+        spare.set_visible(False)
+    return panels[:count], figure
+
+
+def _legend(figure: Drawing, panels: Sequence[Axes]) -> None:
+    """One legend for all panels, each label once."""
+    pairs = [pair for axes in panels for pair in zip(*axes.get_legend_handles_labels(), strict=True)]
+    handles = {label: handle for handle, label in pairs}
+    figure.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=3)
+
+
+def _shares(counts: Sequence[int]) -> list[float]:
+    total = max(sum(counts), 1)
+    return [count / total for count in counts]
+
+
+def search(name: str, title: str, description: str, entries: Sequence[Search]) -> Markup:
+    """Draw every evaluated merge in the order of the search, one small panel per target.
+
+    Args:
+        name: A page-wide name.
+        title: The accessible name.
+        description: The accessible description.
+        entries: At least one search.
+
+    Returns:
+        The SVG element: utility as a line, similarity as a dashed line, the chosen merge as a star.
+    """
+    with style():
+        panels, figure = _panels(len(entries), height=0.95, share=True)
+        for axes, entry in zip(panels, entries, strict=True):
+            _series(axes, [point.s for point in entry.points], MUTED, "--", "similarity to sharers")
+            _series(axes, [point.u for point in entry.points], CYCLE[2], "-", "utility")
+            chosen = None if entry.chosen is None else entry.points[entry.chosen].u
+            if chosen is not None:
+                axes.plot(
+                    [entry.chosen or 0],
+                    [chosen],
+                    "*",
+                    color=INK,
+                    markersize=8,
+                    label="chosen",
+                    linestyle="none",
+                )
+            axes.set_title(f"{entry.target}{' (reverted)' if entry.reverted else ''}", fontsize=8)
+        _legend(figure, panels)
+        return to_svg(figure, name, title, description)
+
+
+def _series(axes: Axes, values: Sequence[float | None], colour: str, dashes: str, label: str) -> None:
+    known = [(position, value) for position, value in enumerate(values) if value is not None]
+    if known:
+        axes.plot(*zip(*known, strict=True), color=colour, linestyle=dashes, linewidth=0.9, label=label)

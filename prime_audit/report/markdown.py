@@ -1,0 +1,96 @@
+"""summary.md, for a pull request or a job's summary page."""
+
+from collections.abc import Mapping
+
+from prime_audit.core import printable
+from prime_audit.gate import Gate
+from prime_audit.report import words
+from prime_audit.report.parts import Table
+from prime_audit.report.sections.methods import methods_table
+from prime_audit.report.source import Source
+from prime_audit.results import Results
+
+_LONGEST_TEXT = 300
+
+
+def render_markdown(results: Results, manifest: Mapping[str, object], gate: Gate | None = None) -> str:
+    """Render summary.md: verdict, coverage and the table of methods.
+
+    Args:
+        results: What the run found.
+        manifest: What manifest.json holds.
+        gate: The verdict of the gate, where rules were judged.
+
+    Returns:
+        GitHub-flavoured Markdown. Text from outside stands in code spans, where it can do nothing.
+    """
+    source = Source(results, manifest, gate)
+    head = words.headline(source)
+    lines = [f"## {head.icon} {head.words}", "", code(head.detail), ""]
+    lines += [
+        f"Study {code(results.study.name)}, task {code(results.study.task)}, seed {results.study.seed}.",
+        "",
+    ]
+    lines += _findings(source) + _coverage(source) + _gate(gate)
+    lines += ["### Methods", "", *_table(methods_table(source))]
+    return "\n".join(lines).rstrip("\n") + "\n"
+
+
+def code(text: str) -> str:
+    """Put text into a code span, so that no mention, link, tag or table border in it takes effect.
+
+    Args:
+        text: Any text.
+
+    Returns:
+        The span; a dash for empty text.
+    """
+    line = printable(text, _LONGEST_TEXT).replace("`", "'").replace("\\", "/").replace("|", "¦")
+    return f"`{line}`" if line else words.DASH
+
+
+def _findings(source: Source) -> list[str]:
+    if not source.findings:
+        return []
+    lines = ["### Findings", ""]
+    for finding in source.findings:
+        icon, text = words.FINDING_WORDS[finding.verdict]
+        sentence = code(words.finding_sentence(source, finding))
+        lines.append(
+            f"- {icon} **{text}**: {code(finding.method)}, about {words.WHO[finding.subject]}. {sentence}"
+        )
+    return [*lines, ""]
+
+
+def _coverage(source: Source) -> list[str]:
+    coverage = source.results.coverage
+    counts = (
+        f"{len(coverage.requested)} requested, {len(coverage.run)} run, "
+        f"{len(coverage.failed)} failed, {len(coverage.skipped)} skipped; status {source.results.status}."
+    )
+    gaps = [f"- failed: {code(gap.id)} {code(gap.reason)}" for gap in coverage.failed]
+    gaps += [f"- skipped: {code(gap.id)} {code(gap.reason)}" for gap in coverage.skipped]
+    return ["### Coverage", "", counts, "", *gaps, *([""] if gaps else [])]
+
+
+def _gate(gate: Gate | None) -> list[str]:
+    if gate is None or not gate.rules:
+        return []
+    rows = tuple(
+        (
+            rule.metric,
+            rule.method or "every method",
+            rule.attack or words.DASH,
+            f"{rule.side} {words.number(rule.limit)}",
+            f"{words.number(rule.value)} ({words.interval(rule.ci)})",
+            f"{rule.verdict}: {rule.reason}",
+        )
+        for rule in gate.rules
+    )
+    head = ("Metric", "Method", "Attack", "Limit", "Value", "Verdict")
+    return ["### Gate", "", *_table(Table("Gate", head, rows)), ""]
+
+
+def _table(table: Table) -> list[str]:
+    lines = ["| " + " | ".join(table.head) + " |", "|" + " --- |" * len(table.head)]
+    return lines + ["| " + " | ".join(code(text) for text in row) + " |" for row in table.rows]

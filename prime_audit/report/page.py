@@ -1,0 +1,31 @@
+"""The sections of the page, in the order in which they are read."""
+
+from prime_audit.report.sections import (
+    controls,
+    coverage,
+    distributions,
+    gate,
+    methods,
+    plane,
+    provenance,
+    roc,
+    search,
+    threat,
+    users,
+    verdict,
+)
+
+SECTIONS = (
+    (verdict.view, "verdict", "Verdict"),
+    (coverage.view, "coverage", "Coverage"),
+    (plane.view, "plane", "Utility against leakage"),
+    (gate.view, "gate", "Gate"),
+    (methods.view, "methods", "Methods"),
+    (controls.view, "controls", "Controls"),
+    (roc.view, "roc", "Attacks in detail"),
+    (distributions.view, "distributions", "Attack scores"),
+    (search.view, "search", "Search and merge weights"),
+    (users.view, "users", "Person by person"),
+    (threat.view, "threat", "What was assumed, and what this cannot say"),
+    (provenance.view, "provenance", "Provenance and how to reproduce"),
+)

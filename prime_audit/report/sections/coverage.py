@@ -1,0 +1,30 @@
+"""What was asked for and what came of it."""
+
+from prime_audit.report.source import Source
+
+
+def view(source: Source) -> dict[str, object]:
+    """Count the requested parts by what became of them and name the gaps.
+
+    Args:
+        source: The run.
+
+    Returns:
+        What the template shows.
+    """
+    coverage = source.results.coverage
+    scored = [
+        metric.n for metric in source.results.metrics if metric.n is not None and metric.id == "mia.auc"
+    ]
+    return {
+        "tiles": (
+            ("requested", len(coverage.requested), "plain"),
+            ("run", len(coverage.run), "plain"),
+            ("failed", len(coverage.failed), "bad" if coverage.failed else "plain"),
+            ("skipped", len(coverage.skipped), "warn" if coverage.skipped else "plain"),
+            ("targets reverted to the base", sum(len(entry.targets) for entry in coverage.reverted), "plain"),
+            ("records that could not be scored", max((n.failed or 0 for n in scored), default=0), "plain"),
+        ),
+        "gaps": [("failed", gap) for gap in coverage.failed] + [("skipped", gap) for gap in coverage.skipped],
+        "requested": coverage.requested,
+    }

@@ -1,0 +1,68 @@
+"""Every method side by side."""
+
+from prime_audit.report.parts import Table
+from prime_audit.report.source import Source
+from prime_audit.report.words import DASH, cell
+from prime_audit.results import Method
+
+
+def view(source: Source) -> dict[str, object]:
+    """Prepare the table of methods and the raw utility metrics.
+
+    Args:
+        source: The run.
+
+    Returns:
+        What the template shows.
+    """
+    return {"table": methods_table(source), "raw": _raw(source), "primary": source.primary}
+
+
+def methods_table(source: Source) -> Table:
+    """Make the table that HTML and Markdown both show.
+
+    Args:
+        source: The run.
+
+    Returns:
+        A row per method: utility and its difference from the base, leakage per attack, and what was deployed.
+    """
+    attacks = tuple(attack.id for attack in source.attacks)
+    tail = ("TPR at 10 % FPR", "worst person", "norm ratio", "reverted targets")
+    head = ("Method", "Family", "Utility", "against base", *(f"AUC {attack}" for attack in attacks), *tail)
+    rows = tuple(_row(source, method, attacks) for method in source.methods)
+    return Table(
+        "Methods: utility, leakage and what was deployed (95 % intervals in brackets)", head, rows, text=2
+    )
+
+
+def _row(source: Source, method: Method, attacks: tuple[str, ...]) -> tuple[str, ...]:
+    name, primary = method.id, source.primary
+    return (
+        name,
+        method.family,
+        cell(source.metric("utility.primary", name)),
+        cell(source.metric("utility.delta", name), plus=True),
+        *(_leak(source, name, attack) for attack in attacks),
+        cell(source.metric("mia.tpr_at_fpr_0.1", name, primary)),
+        cell(source.metric("mia.auc_worst", name, primary)),
+        cell(source.metric("norm.ratio", name), 2),
+        str(source.reverted(name)) if method.family == "merging" else DASH,
+    )
+
+
+def _leak(source: Source, method: str, attack: str) -> str:
+    text = cell(source.metric("mia.auc", method, attack))
+    merged = source.metric("mia.auc", method, attack, merged=True)
+    return text if merged is None else f"{text}\nmerged only: {cell(merged)}"
+
+
+def _raw(source: Source) -> Table | None:
+    names = {metric.id for metric in source.results.metrics if metric.id.startswith("utility.")}
+    shown = tuple(sorted(names - {"utility.primary", "utility.delta"}))
+    if not shown:
+        return None
+    rows = tuple((m.id, *(cell(source.metric(name, m.id)) for name in shown)) for m in source.methods)
+    return Table(
+        "Utility in its own units", ("Method", *(name.removeprefix("utility.") for name in shown)), rows
+    )

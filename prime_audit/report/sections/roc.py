@@ -1,0 +1,63 @@
+"""ROC curves, one figure per attack."""
+
+from prime_audit.report.figures import roc
+from prime_audit.report.parts import Figure, Table
+from prime_audit.report.source import Source
+from prime_audit.report.words import DASH, number
+from prime_audit.results import Curve
+
+_RATES = (0.01, 0.05, 0.1, 0.2, 0.5)
+_MOST = 8
+
+
+def view(source: Source) -> dict[str, object] | None:
+    """Draw the curves of each attack, the primary one first.
+
+    Args:
+        source: The run.
+
+    Returns:
+        What the template shows; None where the run holds no curve.
+    """
+    figures = []
+    for attack in source.attacks:
+        curves = [curve for curve in source.results.curves if curve.attack == attack.id]
+        if curves:
+            figures.append(_figure(source, attack.id, curves))
+    return {"figures": figures} if figures else None
+
+
+def _figure(source: Source, attack: str, curves: list[Curve]) -> Figure:
+    ranked = sorted(curves, key=lambda curve: -_auc(source, curve))
+    # Strongest first decides who is drawn; the study's order decides colours, so that they stay from
+    # figure to figure.
+    order = [method.id for method in source.results.methods]
+    shown = {order.index(curve.method): curve for curve in ranked[:_MOST]}
+    title = f"ROC curves of the attack {attack}"
+    left = f" The {len(shown)} strongest of {len(curves)} are drawn." if len(shown) < len(curves) else ""
+    description = (
+        "Both axes are logarithmic. The dashed line is guessing; a curve above it finds trained-on records. "
+        f"The shaded region rests on too few records to be read.{left} The table below holds the rates."
+    )
+    name = f"roc-{attack.replace('+', 'p').replace('.', '-')}"
+    return Figure(name, title, description, roc(name, title, description, shown), _table(title, ranked))
+
+
+def _auc(source: Source, curve: Curve) -> float:
+    metric = source.metric("mia.auc", curve.method, curve.attack)
+    return metric.value if metric is not None and metric.value is not None else 0.0
+
+
+def _table(title: str, curves: list[Curve]) -> Table:
+    rows = tuple((curve.method, *(_rate(curve, rate) for rate in _RATES)) for curve in curves)
+    head = ("Method", *(f"TPR at {100 * rate:g} % FPR" for rate in _RATES))
+    return Table(f"{title}: true positive rates", head, rows)
+
+
+def _rate(curve: Curve, rate: float) -> str:
+    """The highest true positive rate up to a false positive rate; a dash where it cannot be resolved."""
+    if curve.resolvable_from is not None and rate < curve.resolvable_from:
+        return DASH
+    return number(
+        max((tpr for fpr, tpr in zip(curve.fpr, curve.tpr, strict=True) if fpr <= rate), default=None)
+    )

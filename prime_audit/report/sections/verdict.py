@@ -1,0 +1,64 @@
+"""What was found, first and in words."""
+
+from prime_audit.report import words
+from prime_audit.report.source import Source
+from prime_audit.results import Finding
+
+_ORDER = ("leak", "difference", "inconclusive", "none detected")
+
+
+def view(source: Source) -> dict[str, object]:
+    """Prepare the headline, the findings with the strongest first, and the methods nothing was asked about.
+
+    Args:
+        source: The run.
+
+    Returns:
+        What the template shows.
+    """
+    findings = sorted(source.findings, key=lambda entry: (_ORDER.index(entry.verdict), -_auc(source, entry)))
+    audited = {finding.method for finding in findings}
+    return {
+        "headline": words.headline(source),
+        "findings": [_card(source, finding) for finding in findings],
+        "unaudited": [method for method in source.methods if method.id not in audited],
+    }
+
+
+def _auc(source: Source, finding: Finding) -> float:
+    metric = source.metric("mia.auc", finding.method, finding.attack or source.primary)
+    return metric.value if metric is not None and metric.value is not None else 0.0
+
+
+def _card(source: Source, finding: Finding) -> dict[str, object]:
+    icon, text = words.FINDING_WORDS[finding.verdict]
+    return {
+        "icon": icon,
+        "words": text,
+        "tone": {"leak": "bad", "none detected": "plain"}.get(finding.verdict, "warn"),
+        "method": finding.method,
+        "label": source.label[finding.method],
+        "who": words.WHO[finding.subject],
+        "sentence": words.finding_sentence(source, finding),
+        "notes": _notes(source, finding),
+    }
+
+
+def _notes(source: Source, finding: Finding) -> list[str]:
+    notes = []
+    worst = source.metric("mia.auc_worst", finding.method, finding.attack or source.primary)
+    if worst is not None and worst.value is not None:
+        one = "The most exposed person" if finding.subject != "target" else "The most exposed target"
+        notes.append(f"{one}: AUC {words.cell(worst)}.")
+    back = source.reverted(finding.method)
+    if back:
+        merged = source.metric("mia.auc", finding.method, finding.attack or source.primary, merged=True)
+        alone = (
+            f"; over the other targets alone the AUC is {words.cell(merged)}" if merged is not None else ""
+        )
+        notes.append(
+            f"{words.plural(back, 'target')} fell back to the base, where there is nothing to find{alone}."
+        )
+    if finding.reason and finding.verdict != "inconclusive":
+        notes.append(finding.reason)
+    return notes

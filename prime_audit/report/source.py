@@ -1,0 +1,113 @@
+"""What a report is made from, with the look-ups that its sections share."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from prime_audit.gate import Gate
+from prime_audit.results import AttackInfo, Finding, Method, Metric, Results
+
+_PRIMARY = "reference"
+_MERGED = (("targets", "merged"),)
+_Key = tuple[str, str | None, str | None, bool]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A run's results, its manifest and, where rules were judged, its gate."""
+
+    results: Results
+    manifest: Mapping[str, object]
+    gate: Gate | None
+
+    @cached_property
+    def methods(self) -> tuple[Method, ...]:
+        """The methods that compete: every one that is not a control."""
+        return tuple(method for method in self.results.methods if method.family != "control")
+
+    @cached_property
+    def controls(self) -> tuple[Method, ...]:
+        """The controls."""
+        return tuple(method for method in self.results.methods if method.family == "control")
+
+    @cached_property
+    def attacks(self) -> tuple[AttackInfo, ...]:
+        """The attacks, the primary one first."""
+        return tuple(sorted(self.results.attacks, key=lambda attack: attack.id != self.primary))
+
+    @cached_property
+    def primary(self) -> str | None:
+        """The id of the attack named beforehand as the primary one; None where nothing was attacked."""
+        ids = [attack.id for attack in self.results.attacks]
+        return _PRIMARY if _PRIMARY in ids or not ids else ids[0]
+
+    @cached_property
+    def findings(self) -> tuple[Finding, ...]:
+        """The findings about competing methods."""
+        names = {method.id for method in self.methods}
+        return tuple(finding for finding in self.results.findings if finding.method in names)
+
+    @cached_property
+    def label(self) -> Mapping[str, str]:
+        """Method ids with their labels."""
+        return {method.id: method.label for method in self.results.methods}
+
+    @cached_property
+    def _index(self) -> Mapping[_Key, Metric]:
+        index: dict[_Key, Metric] = {}
+        for metric in self.results.metrics:
+            part = tuple((metric.slice or {}).items())
+            if metric.target is None and metric.user is None and part in ((), _MERGED):
+                index.setdefault((metric.id, metric.method, metric.attack, bool(part)), metric)
+        return index
+
+    def metric(
+        self, name: str, method: str, attack: str | None = None, *, merged: bool = False
+    ) -> Metric | None:
+        """Find a metric over all users.
+
+        Args:
+            name: The metric's id.
+            method: The method's id.
+            attack: The attack's id, for metrics that have one.
+            merged: True for the figure over merged targets alone.
+
+        Returns:
+            The metric, or None where the run holds none.
+        """
+        return self._index.get((name, method, attack, merged))
+
+    def leak(self, method: str, attack: str | None = None) -> Metric | None:
+        """Find the AUC that is plotted: over merged targets where there is such a figure, else over all.
+
+        Args:
+            method: The method's id.
+            attack: The attack's id; the primary one by default.
+
+        Returns:
+            The metric, or None where the method was not attacked.
+        """
+        name = attack or self.primary
+        merged = self.metric("mia.auc", method, name, merged=True)
+        return merged or self.metric("mia.auc", method, name)
+
+    def reverted(self, method: str) -> int:
+        """Count the targets for which a method fell back to the base.
+
+        Args:
+            method: The method's id.
+
+        Returns:
+            The count.
+        """
+        return sum(len(entry.targets) for entry in self.results.coverage.reverted if entry.method == method)
+
+    @cached_property
+    def faults(self) -> int:
+        """How many requested parts failed and how many metrics went wrong."""
+        return len(self.results.coverage.failed) + sum(m.status == "error" for m in self.results.metrics)
+
+    @property
+    def broken(self) -> bool:
+        """Whether the run must not be read as a finished one."""
+        return self.results.status != "complete" or self.faults > 0

@@ -1,0 +1,96 @@
+"""The commands that compute nothing: init, list, schema, validate, report."""
+
+import json
+from pathlib import Path
+
+import jsonschema
+import pytest
+import yaml
+
+from prime_audit.cli.app import main
+from prime_audit.config import bundled_studies, load_study
+
+
+def end(*args: str | Path) -> int:
+    with pytest.raises(SystemExit) as stop:
+        main([str(arg) for arg in args])
+    assert isinstance(stop.value.code, int)
+    return stop.value.code
+
+
+def test_init_writes_a_study_that_loads_and_explains_itself(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "mine.yaml"
+    assert end("init", path) == 0
+    assert f"prime-audit validate {path} --plan" in capsys.readouterr().err
+    study = load_study(path)
+    assert study.name == "my-study"
+    text = path.read_text(encoding="utf-8")
+    assert text.count("#") >= 15
+    # Every section of a study stands in the file, so that nobody has to look one up.
+    assert set(yaml.safe_load(text)) == set(type(study).model_fields)
+
+
+def test_init_replaces_nothing_unasked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "study.yaml"
+    path.write_text("mine", encoding="utf-8")
+    assert end("init", path) == 2
+    assert "--force" in capsys.readouterr().err
+    assert path.read_text(encoding="utf-8") == "mine"
+    assert end("init", path, "--force") == 0
+    assert load_study(path).name == "my-study"
+
+
+def test_init_in_a_folder_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert end("init", tmp_path / "nowhere" / "study.yaml") == 2
+    assert "cannot be written" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("what", "expected"),
+    [
+        ("studies", {"quickstart", "reviews"}),
+        ("tasks", {"lamp-2", "lamp-3", "lamp-4"}),
+        ("methods", {"pretrained", "base", "rag", "oppu", "uniform", "prime"}),
+        ("attacks", {"loss", "zlib", "min-k", "min-k++", "reference"}),
+    ],
+)
+def test_list(what: str, expected: set[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert end("list", what, "--json") == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert {row["id"] for row in rows} == expected
+    assert end("list", what) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("id ")
+    assert {line.split()[0] for line in lines[1:]} == expected
+
+
+def test_the_study_schema_accepts_every_bundled_study(capsys: pytest.CaptureFixture[str]) -> None:
+    assert end("schema", "study") == 0
+    schema = json.loads(capsys.readouterr().out)
+    for name in bundled_studies():
+        jsonschema.validate(load_study(name).model_dump(mode="json"), schema)
+
+
+def test_the_results_schema_is_the_committed_one(capsys: pytest.CaptureFixture[str]) -> None:
+    from prime_audit.results import results_schema
+
+    assert end("schema", "results") == 0
+    assert json.loads(capsys.readouterr().out) == results_schema()
+
+
+def test_validate_counts_users_and_units(capsys: pytest.CaptureFixture[str]) -> None:
+    assert end("validate", "quickstart", "--set", "data.sharers=5", "--plan") == 0
+    out = capsys.readouterr().out.splitlines()
+    assert out[0].startswith("quickstart is valid: task lamp-4, 5 sharers, 12 targets")
+    counts = {line.split(maxsplit=1)[1]: int(line.split(maxsplit=1)[0]) for line in out[1:]}
+    assert counts["train"] == 5 + 12
+    assert counts.pop("units in all") == sum(counts.values())
+
+
+def test_report_of_something_that_is_no_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert end("report", tmp_path / "nothing") == 2
+    assert "no such run directory" in capsys.readouterr().err
+    assert end("report", tmp_path) == 2
+    assert "results.json" in capsys.readouterr().err

@@ -1,0 +1,162 @@
+"""A small study through the real command line: its run directory, its exit codes, its interruption."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from prime_audit import load_results
+from tests.support import environment, run_cli, write_study
+
+FILES = {
+    *("config.resolved.yaml", "journal.jsonl", "manifest.json", "results.json"),
+    *("report.html", "summary.md", "junit.xml"),
+}
+UTILITY = {"metric": "utility.primary", "method": "uniform"}
+LEAK = {"metric": "mia.auc", "method": "uniform", "attack": "loss"}
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home with one finished run of the small study; tests may run the study again."""
+    home = tmp_path_factory.mktemp("home")
+    finished = run_cli("evaluate", write_study(home), home=home)
+    assert finished.code == 0, finished.stderr
+    assert finished.stdout == ""
+    assert re.search(r"^\d+ units of work$", finished.stderr, re.MULTILINE)
+    assert "FutureWarning" not in finished.stderr
+    return home
+
+
+def test_the_run_directory_is_whole_and_private(home: Path) -> None:
+    run = home / "reports" / "small"
+    assert {path.name for path in run.iterdir()} >= {*FILES, "modules", "evidence"}
+    assert (run.stat().st_mode & 0o777) == 0o700
+    assert load_results(run).status == "complete"
+    assert not list(run.rglob("*.tmp"))
+
+
+def test_the_same_command_answers_from_the_finished_run(home: Path) -> None:
+    results = home / "reports" / "small" / "results.json"
+    before = results.read_bytes()
+    finished = run_cli("evaluate", home / "study.yaml", "--json", home=home)
+    assert finished.code == 0
+    assert finished.stdout.encode() == before == results.read_bytes()
+    total = int(re.findall(r"(\d+) units of work", finished.stderr)[0])
+    assert f"{total} finished units are reused" in finished.stderr
+
+
+def test_quiet_prints_nothing(home: Path) -> None:
+    finished = run_cli("--quiet", "evaluate", home / "study.yaml", home=home)
+    assert (finished.code, finished.stdout, finished.stderr) == (0, "", "")
+
+
+def test_report_writes_the_same_files_again(home: Path) -> None:
+    run = home / "reports" / "small"
+    before = {name: (run / name).read_bytes() for name in ("report.html", "summary.md", "junit.xml")}
+    for name in before:
+        (run / name).unlink()
+    finished = run_cli("report", run, home=home)
+    assert finished.code == 0
+    assert {name: (run / name).read_bytes() for name in before} == before
+
+
+def test_too_few_for_an_interval_says_how_many_are_needed(home: Path) -> None:
+    metrics = load_results(home / "reports" / "small").metrics
+    (utility,) = [
+        m for m in metrics if (m.id, m.method) == ("utility.primary", "uniform") and m.target is None
+    ]
+    assert utility.ci is None
+    assert "needs 6" in utility.reason
+    aucs = [m for m in metrics if m.id == "mia.auc" and m.user is None and m.target is None]
+    assert aucs
+    assert all(m.sharers_ci is None and "needs 6 sharers" in m.reason for m in aucs)
+    (tpr,) = [
+        m
+        for m in metrics
+        if (m.id, m.method, m.attack) == ("mia.tpr_at_fpr_0.01", "uniform", "loss") and m.slice is None
+    ]
+    assert tpr.value is None
+    assert re.search(r"needs \d+ non-member", tpr.reason)
+
+
+@pytest.mark.parametrize(
+    ("rule", "options", "verdict", "code", "message"),
+    [
+        ({**LEAK, "max": 1.0}, (), "pass", 0, ""),
+        ({**LEAK, "max": 0.01}, (), "fail", 3, "the gate failed: 1 of 1 rules broken: mia.auc"),
+        ({**LEAK, "max": 0.01}, ("--no-fail",), "fail", 0, ""),
+        ({**UTILITY, "min": -1.0}, (), "error", 4, "could not be judged.*no interval"),
+        (
+            {"metric": "mia.no-such", "max": 0.5},
+            ("--no-fail",),
+            "error",
+            4,
+            "could not be judged.*no such metric",
+        ),
+    ],
+)
+def test_the_gate_decides_the_exit_code(
+    rule: dict[str, Any], options: tuple[str, ...], verdict: str, code: int, message: str, home: Path
+) -> None:
+    study = write_study(home, gate={"rules": [rule]})
+    finished = run_cli("evaluate", study, *options, home=home)
+    assert finished.code == code, finished.stderr
+    assert re.search(message, finished.stderr)
+    gate = json.loads((home / "reports" / "small" / "gate.json").read_text(encoding="utf-8"))
+    assert gate["verdict"] == verdict
+
+
+def test_without_rules_no_verdict_of_an_earlier_start_stays(home: Path) -> None:
+    gate = home / "reports" / "small" / "gate.json"
+    gate.write_text("{}", encoding="utf-8")
+    assert run_cli("evaluate", write_study(home), home=home).code == 0
+    assert not gate.exists()
+
+
+def test_a_module_for_another_base_is_refused_with_both_shapes(home: Path) -> None:
+    out = home / "reports" / "foreign"
+    assert run_cli("evaluate", home / "study.yaml", "--seed", "8", "--out", out, home=home).code == 0
+    entries = [json.loads(line) for line in (out / "journal.jsonl").read_text(encoding="utf-8").splitlines()]
+    (key,) = [entry["key"] for entry in entries if entry["unit"] == "train/sharer-01"]
+    path = home / "cache" / "modules" / key / "adapter_model.safetensors"
+    tensors = load_file(path)
+    wider = {name: t.repeat(2, axis=1) if "lora_A" in name else t for name, t in tensors.items()}
+    save_file(wider, path)
+    finished = run_cli("evaluate", home / "study.yaml", "--seed", "8", "--out", out, "--fresh", home=home)
+    assert finished.code == 2, finished.stderr
+    assert "for another base" in finished.stderr
+    assert len(set(re.findall(r"\d+ x \d+", finished.stderr))) == 2
+    assert "Traceback" not in finished.stderr
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_stopped_run_keeps_what_was_finished(number: signal.Signals, code: int, tmp_path: Path) -> None:
+    study = write_study(tmp_path)
+    journal = tmp_path / "reports" / "small" / "journal.jsonl"
+    command = [sys.executable, "-m", "prime_audit", "evaluate", str(study)]
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=environment(tmp_path), stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if line.startswith("[3/"):
+                os.kill(process.pid, number)
+                break
+        rest = process.stderr.read()
+    assert process.returncode == code
+    assert "what was finished is kept" in rest
+    kept = journal.read_text(encoding="utf-8").splitlines()
+    assert len(kept) >= 3
+    assert not (tmp_path / "reports" / "small" / "results.json").exists()
+    finished = run_cli("evaluate", study, home=tmp_path)
+    assert finished.code == 0
+    assert f"{len(kept)} finished units are reused" in finished.stderr
+    assert journal.read_text(encoding="utf-8").splitlines()[: len(kept)] == kept

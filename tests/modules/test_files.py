@@ -1,0 +1,152 @@
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from safetensors.torch import load_file, save_file
+
+from prime_audit.errors import DataError, ModelError, OutputError
+from prime_audit.models import LanguageModel
+from prime_audit.modules import AdapterBank, LoraModule, read_module, write_module
+
+MakeModule = Callable[..., LoraModule]
+MakeLm = Callable[..., LanguageModel]
+IDS = torch.arange(3, 23).reshape(2, 10)
+
+
+@pytest.fixture
+def folder(make_module: MakeModule, tmp_path: Path) -> Path:
+    write_module(make_module(0), tmp_path / "some" / "adapter", "toy")
+    return tmp_path / "some" / "adapter"
+
+
+def _change_config(folder: Path, **changes: object) -> None:
+    path = folder / "adapter_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+@pytest.mark.parametrize("rslora", [False, True])
+def test_what_is_written_is_read(
+    lm: LanguageModel, make_module: MakeModule, tmp_path: Path, rslora: bool
+) -> None:
+    module = make_module(0, rank=3, alpha=7.0, rslora=rslora)
+    write_module(module, tmp_path / "a", "toy")
+    again = read_module(tmp_path / "a", lm)
+    assert again.digest == module.digest
+    write_module(module, tmp_path / "b", "toy")
+    for name in ("adapter_config.json", "adapter_model.safetensors"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
+@pytest.mark.parametrize("rslora", [False, True])
+def test_ranks_and_alphas_per_layer_are_folded(
+    lm: LanguageModel, make_lm: MakeLm, tmp_path: Path, rslora: bool
+) -> None:
+    config = LoraConfig(
+        r=4,
+        lora_alpha=6,
+        use_rslora=rslora,
+        target_modules=["q_proj", "v_proj"],
+        rank_pattern={"layers.1.self_attn.q_proj": 2, "v_proj": 3},
+        alpha_pattern={"v_proj": 10},
+        init_lora_weights=False,
+        task_type="CAUSAL_LM",
+    )
+    torch.manual_seed(0)
+    theirs = get_peft_model(make_lm().model, config).eval()
+    theirs.save_pretrained(str(tmp_path / "a"))
+    module = read_module(tmp_path / "a", lm)
+    write_module(module, tmp_path / "b", "toy")
+    reloaded = PeftModel.from_pretrained(make_lm().model, tmp_path / "b").eval()
+    with torch.no_grad():
+        expected = theirs(input_ids=IDS).logits
+        again = reloaded(input_ids=IDS).logits
+        with AdapterBank([module]).rows(lm.model, torch.ones(2, 1)):
+            ours = lm.model(IDS).logits
+    torch.testing.assert_close(ours, expected, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(again, expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"use_dora": True}, "DoRA"),
+        ({"bias": "lora_only"}, "bias: lora_only"),
+        ({"modules_to_save": ["lm_head"]}, "modules_to_save"),
+        ({"init_lora_weights": "pissa_niter_4"}, "pissa"),
+        ({"peft_type": "IA3"}, "peft_type is IA3"),
+        ({"r": 9}, "has rank 4, its configuration says 9"),
+        ({"r": None}, "no usable r"),
+    ],
+)
+def test_other_adapters_are_refused_by_name(folder: Path, changes: dict[str, object], message: str) -> None:
+    _change_config(folder, **changes)
+    with pytest.raises(ModelError, match=message) as caught:
+        read_module(folder)
+    assert caught.value.hint
+
+
+def test_a_pickled_adapter_is_refused(folder: Path) -> None:
+    (folder / "adapter_model.safetensors").rename(folder / "adapter_model.bin")
+    with pytest.raises(ModelError, match="pickle") as caught:
+        read_module(folder)
+    assert "save_pretrained" in caught.value.hint
+
+
+def test_a_missing_or_damaged_adapter_is_named(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"no adapter_config\.json"):
+        read_module(tmp_path / "nowhere")
+    path = folder / "adapter_model.safetensors"
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(ModelError, match="cannot be read"):
+        read_module(folder)
+    path.unlink()
+    with pytest.raises(ModelError, match=r"no adapter_model\.safetensors"):
+        read_module(folder)
+    (folder / "adapter_config.json").write_text('{"peft_type": ')
+    with pytest.raises(DataError, match="ends too early"):
+        read_module(folder)
+
+
+def _first_key(folder: Path) -> tuple[Path, dict[str, torch.Tensor], str]:
+    path = folder / "adapter_model.safetensors"
+    tensors = load_file(path)
+    return path, tensors, sorted(tensors)[0]
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_values_must_be_finite(folder: Path, value: float) -> None:
+    path, tensors, key = _first_key(folder)
+    tensors[key][0, 0] = value
+    save_file(tensors, path)
+    with pytest.raises(ModelError, match=r"NaN or infinity, such as model\.layers\.0\.self_attn\.k_proj"):
+        read_module(folder)
+
+
+def test_half_a_layer_is_refused(folder: Path) -> None:
+    path, tensors, key = _first_key(folder)
+    del tensors[key]
+    save_file(tensors, path)
+    with pytest.raises(ModelError, match="has only lora_B"):
+        read_module(folder)
+
+
+def test_foreign_tensors_are_refused(folder: Path) -> None:
+    path, tensors, _ = _first_key(folder)
+    save_file(tensors | {"base_model.model.lm_head.weight": torch.zeros(2, 2)}, path)
+    with pytest.raises(ModelError, match="no plain LoRA factor"):
+        read_module(folder)
+
+
+def test_another_base_is_refused_with_both_shapes(folder: Path, make_lm: MakeLm) -> None:
+    with pytest.raises(ModelError, match="is 24 x 48 in the model and 16 x 32 in the module"):
+        read_module(folder, make_lm(hidden_size=48))
+
+
+def test_an_impossible_place_is_named(make_module: MakeModule, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="cannot be made"):
+        write_module(make_module(0), tmp_path / "file" / "deeper" / "adapter", "toy")

@@ -1,0 +1,246 @@
+import re
+import shutil
+import subprocess
+from collections.abc import Mapping
+from html.parser import HTMLParser
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from jinja2 import UndefinedError
+
+import prime_audit.report
+from prime_audit.gate import Gate
+from prime_audit.report import render_html
+from prime_audit.report.html import _environment
+from prime_audit.results import Coverage, Curve, Gap, Method, Metric, Results
+
+Manifest = Mapping[str, object]
+
+HOSTILE = (
+    "</script><script>alert(1)</script>",
+    "</style><style>*{display:none}",
+    "</title><svg onload=alert(1)>",
+    '"><img src=x onerror=alert(1)>',
+    "' onmouseover='alert(1)",
+    "{{7*7}} {% for x in [] %} {{ results.__class__ }}",
+    "javascript:alert(1)",
+    "<!-- --> ]]> <![CDATA[",
+    "\u202egnp.exe\u2066 \u200f\u0645\u0631\u062d\u0628\u0627",
+    "\x1b[31mred\x1b]0;title\x07 \x00\x08\x9b2J",
+    "line\u2028break\u2029\nnext\r\nrow",
+    "$\\frac{1}{0}$ $$ `code` | a | @everyone #1 https://x.invalid ![i](x)",
+    "x" * 1_000_000,
+)
+
+
+class Outline(HTMLParser):
+    """Collects tags, attributes, ids and text of a page."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str]] = []
+        self.text: list[str] = []
+        self.open: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += [(name, value or "") for name, value in attrs]
+        if tag not in {"meta", "link", "img", "br"}:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += [(name, value or "") for name, value in attrs]
+
+    def handle_data(self, data: str) -> None:
+        self.text.append(data)
+
+
+def outline(page: str) -> Outline:
+    parser = Outline()
+    parser.feed(page)
+    assert parser.open == []
+    return parser
+
+
+@pytest.fixture(scope="module")
+def page(results: Results, manifest: Manifest, gate: Gate) -> str:
+    return render_html(results, manifest, gate)
+
+
+def with_text(results: Results, text: str) -> Results:
+    """Put a text into every field of the results that takes free text, and leave out most figures."""
+
+    def replaced(value: object, key: str) -> object:
+        if isinstance(value, dict):
+            return {name: replaced(entry, name) for name, entry in value.items()}
+        if isinstance(value, list | tuple):
+            return [replaced(entry, key) for entry in value]
+        free = {"label", "reason", "threat_model", "source", "needs", "name", "task", "design", "adversary"}
+        return text if key in {*free, "config_digest", "how", "part", "unit"} else value
+
+    document = replaced(results.model_dump(mode="json"), "")
+    assert isinstance(document, dict)
+    gaps = [{"id": text, "reason": text}]
+    coverage = {"requested": [text, text], "run": [], "failed": gaps, "skipped": gaps, "reverted": []}
+    few = {"curves": document["curves"][:1], "distributions": [], "search": document["search"][6:8]}
+    return Results.model_validate({**document, **few, "coverage": coverage}, strict=False)
+
+
+def test_the_same_results_give_the_same_bytes(
+    results: Results, manifest: Manifest, gate: Gate, page: str
+) -> None:
+    assert render_html(results, manifest, gate) == page
+
+
+def test_the_page_loads_nothing_runs_nothing_and_is_small(page: str) -> None:
+    seen = outline(page)
+    assert not {"script", "link", "iframe", "object", "embed", "form", "base", "img"} & set(seen.tags)
+    assert not [name for name, _ in seen.attributes if name.startswith("on")]
+    loading = [value for name, value in seen.attributes if name in {"src", "href", "xlink:href"}]
+    assert loading
+    assert all(value.startswith("#") for value in loading)
+    assert "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'" in page
+    assert "@import" not in page
+    assert set(re.findall(r"url\((.)", page)) <= {"#"}
+    assert len(page.encode()) < 400_000
+
+
+def test_ids_are_unique_and_every_reference_inside_the_page_has_its_goal(page: str) -> None:
+    attributes = outline(page).attributes
+    ids = [value for name, value in attributes if name == "id"]
+    assert len(ids) == len(set(ids))
+    goals = [value[1:] for name, value in attributes if name in {"href", "xlink:href"}]
+    goals += re.findall(r"url\(#([^)]*)\)", page)
+    labels = [value.split() for name, value in attributes if name == "aria-labelledby"]
+    assert {*goals, *(goal for group in labels for goal in group)} <= set(ids)
+
+
+def test_every_figure_has_a_name_a_description_and_a_table(page: str) -> None:
+    figures = re.findall(r"<figure>.*?</figure>", page, re.DOTALL)
+    # Two planes (sharers, targets), five attacks, one of scores, one search.
+    assert len(figures) == 9
+    for figure in figures:
+        assert re.search(r'<svg[^>]*role="img" aria-labelledby="[^"]+-title [^"]+-desc">', figure)
+        assert re.search(r"<title id=[^>]*>[^<]{10,}</title><desc id=[^>]*>[^<]{40,}</desc>", figure)
+        assert re.search(r"<details>.*<table>.*<caption>.*<th scope=\"row\">.*</details>", figure, re.DOTALL)
+
+
+def test_headings_go_down_one_level_at_a_time(page: str) -> None:
+    levels = [int(tag[1]) for tag in outline(page).tags if re.fullmatch(r"h\d", tag)]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(after <= before + 1 for before, after in pairwise(levels))
+
+
+def test_sections_stand_in_the_order_in_which_they_are_read(page: str) -> None:
+    found = re.findall(r'<section id="(\w+)"', page)
+    assert found == ["verdict", "coverage", "plane", "gate", "methods", "controls", "roc", "distributions",
+                     "search", "users", "threat", "provenance"]  # fmt: skip
+
+
+def test_the_numbers_of_the_run_are_on_the_page(page: str) -> None:
+    text = " ".join("".join(outline(page).text).split())
+    assert "Gate failed: 2 of 4 limits broken" in text
+    assert "Strongest: oppu, about the person it was made for (AUC 0.93; 0.50 is guessing)." in text
+    assert "the attack picks the right one 66 times in 100; guessing gives 50." in text
+    assert "An AUC of 0.57 would have been seen" in text
+    assert "2 targets fell back to the base" in text
+    assert "The run was made by this command" in text
+    assert "prime-audit evaluate quickstart --seed 7" in text
+    assert "from about half of each history" in text
+
+
+def test_a_bare_run_without_gate_manifest_attacks_or_figures_renders(results: Results) -> None:
+    metric = Metric(id="utility.primary", method="base", value=None, status="undefined", reason="no queries")
+    bare = Results(
+        status="incomplete",
+        study=results.study,
+        methods=(Method(id="base", kind="base", family="prompt", label="Base"),),
+        metrics=(metric,),
+        coverage=Coverage(requested=("base",), run=(), failed=(Gap(id="base", reason="out of memory"),)),
+    )
+    text = " ".join("".join(outline(render_html(bare, {}, None)).text).split())
+    assert "Incomplete: do not read this run as a clean one" in text
+    assert "out of memory" in text
+    assert "undefined (no queries)" in text
+
+
+@pytest.fixture(scope="module")
+def harmless(results: Results, manifest: Manifest) -> Outline:
+    """The page that hostile texts must not change the structure of."""
+    plain = {key: "plain" for key in manifest} | {"p": {"p": ["p"]}}
+    return outline(render_html(with_text(results, "plain"), plain, title="plain"))
+
+
+@pytest.mark.parametrize("hostile", HOSTILE, ids=range(len(HOSTILE)))
+def test_text_from_outside_stays_text(
+    results: Results, manifest: Manifest, harmless: Outline, hostile: str
+) -> None:
+    bad_manifest = {key: hostile for key in manifest} | {hostile: {hostile: [hostile]}}
+    page = render_html(with_text(results, hostile), bad_manifest, title=hostile)
+    seen = outline(page)
+    assert seen.tags == harmless.tags
+    assert [name for name, _ in seen.attributes] == [name for name, _ in harmless.attributes]
+    assert not set(page) & set("\x00\x08\x1b\x9b\u202e\u2066\u200f\u2028\u2029")
+    assert len(page) < 700_000
+    if hostile.startswith("{{"):
+        assert "{{7*7}}" in "".join(seen.text)
+
+
+def test_twenty_methods_and_ten_attacks_stay_under_the_limit(results: Results, manifest: Manifest) -> None:
+    methods = [
+        results.methods[-1].model_copy(update={"id": f"m{i:02d}", "family": "merging"}) for i in range(20)
+    ]
+    attacks = [results.attacks[0].model_copy(update={"id": f"a{i:02d}"}) for i in range(10)]
+    metrics: list[Metric] = []
+    curves: list[Curve] = []
+    for method in methods:
+        metrics.append(Metric(id="utility.primary", method=method.id, value=0.5))
+        for attack in attacks:
+            common = {"method": method.id, "attack": attack.id}
+            metrics += [
+                metric.model_copy(update=common)
+                for metric in results.metrics
+                if metric.method == "prime" and metric.attack == "loss"
+            ]
+            curves.append(results.curves[len(curves) % 30].model_copy(update=common))
+    big = results.model_copy(
+        update={"methods": tuple(methods), "attacks": tuple(attacks), "metrics": tuple(metrics),
+                "curves": tuple(curves), "findings": (), "distributions": (),
+                "search": tuple(entry.model_copy(update={"method": "m00"}) for entry in results.search
+                                if entry.method == "prime")}
+    )  # fmt: skip
+    assert len(render_html(big, manifest).encode()) < 500_000
+
+
+def test_templates_escape_by_default_and_never_opt_out() -> None:
+    folder = Path(prime_audit.report.__file__).parent
+    for template in (folder / "templates").iterdir():
+        text = template.read_text()
+        assert not re.search(r"\|\s*safe|autoescape|<script", text), template.name
+    marked = [path.name for path in folder.rglob("*.py") if re.search(r"Markup\(", path.read_text())]
+    assert marked == ["svg.py"]
+
+
+def test_a_name_that_a_template_misses_is_an_error() -> None:
+    with pytest.raises(UndefinedError):
+        _environment().from_string("{{ nothing }}").render()
+
+
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="needs chromium")
+def test_a_browser_shows_hostile_text_and_runs_none_of_it(results: Results, tmp_path: Path) -> None:
+    path = tmp_path / "page.html"
+    hostile = with_text(results, HOSTILE[0])
+    path.write_text(render_html(hostile, {HOSTILE[2]: HOSTILE[3]}, title=HOSTILE[2]))
+    options = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path}/profile"]
+    command = ["chromium", *options, "--dump-dom", path.as_uri()]
+    dom = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+    assert "<script" not in dom
+    assert "onload" not in re.sub(r"&lt;.*?&gt;", "", dom)
+    assert "&lt;/script&gt;&lt;script&gt;alert(1)" in dom
