@@ -78,7 +78,7 @@ def test_every_fault_has_its_line(people: People, write_people: Write) -> None:
         "users.jsonl:4: queries: missing",
         "users.jsonl:5: queries: empty: a target needs queries",
         "users.jsonl:6: expected an object, found a list",
-        "users.jsonl: line 7, column 15: not valid JSON: Unterminated string starting at",
+        "users.jsonl: line 7, column 15: the JSON ends too early",
         "users.jsonl:4: user id 's1' is used before, at users.jsonl:2",
     ]
 
