@@ -101,7 +101,7 @@ def _audit_group(
     for result in tested:
         tables.metrics += _p_values(result, group.subject)
     alarm = alarm_of(tested[1])
-    tables.findings += findings(tested[0], group.subject, alarm)
+    tables.findings += findings(tested[0], group.subject, PRIMARY, alarm)
 
 
 def _panels(

@@ -40,39 +40,47 @@ def run_tests(
     return {key: tested[f"{key[0]}/{key[1]}"] for key in panels}
 
 
-def findings(tested: Mapping[Key, TestResult], subject: str, alarm: str) -> list[Finding]:
-    """Words the outcome of each test.
+def findings(tested: Mapping[Key, TestResult], subject: str, primary: str, alarm: str) -> list[Finding]:
+    """Words the outcome of the test, one finding per method.
+
+    The adjusted p-values hold for all attacks on all methods at once: a method leaks if its smallest one is
+    at most .05. A finding names the attack with that p-value; the primary attack where it ties.
 
     Args:
         tested: Test results by method and attack.
         subject: ``sharer`` or ``target``.
+        primary: The attack that was named beforehand.
         alarm: Why the design is in doubt, or an empty string.
 
     Returns:
-        One finding per method and attack.
+        One finding per method, in the order of ``tested``.
     """
     found = []
-    for (method, attack), result in tested.items():
-        verdict, reason = "none detected", "the test did not find members ranked above non-members"
-        if alarm:
-            verdict, reason = "inconclusive", alarm
-        elif result.p_adjusted <= LEVEL:
-            verdict, reason = "leak", "members rank above non-members of the same user"
-        found.append(
-            Finding.model_validate(
-                {
-                    "method": method,
-                    "subject": subject,
-                    "attack": attack,
-                    "verdict": verdict,
-                    "p": result.p_adjusted,
-                    "reason": reason,
-                    # An AUC above 1 cannot be seen: the test was too small to see anything.
-                    "could_have_seen": result.detectable if result.detectable <= 1 else None,
-                }
-            )
-        )
+    for method in dict.fromkeys(key[0] for key in tested):
+        results = {attack: result for (name, attack), result in tested.items() if name == method}
+        strongest = min(results, key=lambda attack: (results[attack].p_adjusted, attack != primary))
+        found.append(_finding(method, subject, strongest, results[strongest], alarm))
     return found
+
+
+def _finding(method: str, subject: str, attack: str, result: TestResult, alarm: str) -> Finding:
+    verdict, reason = "none detected", "no attack ranked members above non-members beyond chance"
+    if alarm:
+        verdict, reason = "inconclusive", alarm
+    elif result.p_adjusted <= LEVEL:
+        verdict, reason = "leak", "members rank above non-members of the same user"
+    return Finding.model_validate(
+        {
+            "method": method,
+            "subject": subject,
+            "attack": attack,
+            "verdict": verdict,
+            "p": result.p_adjusted,
+            "reason": reason,
+            # An AUC above 1 cannot be seen: the test was too small to see anything.
+            "could_have_seen": result.detectable if result.detectable <= 1 else None,
+        }
+    )
 
 
 def alarm_of(tested: Mapping[Key, TestResult]) -> str:

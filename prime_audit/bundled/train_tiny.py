@@ -29,7 +29,8 @@ LOG = logging.getLogger("prime_audit.bundled.train_tiny")
 # A root of its own: no study seed in use shares an author with the pretraining text.
 TRAINING_ROOT = 20250101
 PAD, BOS, EOS = "<pad>", "<s>", "</s>"
-LAYOUTS = ("{input}\n{answer}", "Text: {input}\nTitle: {answer}", "{answer}\n{input}")
+# The last one says everything twice, from which a model this small learns to copy a name out of its context.
+LAYOUTS = ("{input}\n{answer}", "Text: {input}\nTitle: {answer}", "{input} {answer}\n{input} {answer}")
 IGNORED = -100
 
 
