@@ -29,8 +29,7 @@ LOG = logging.getLogger("prime_audit.bundled.train_tiny")
 # A root of its own: no study seed in use shares an author with the pretraining text.
 TRAINING_ROOT = 20250101
 PAD, BOS, EOS = "<pad>", "<s>", "</s>"
-# The last one says everything twice, from which a model this small learns to copy a name out of its context.
-LAYOUTS = ("{input}\n{answer}", "Text: {input}\nTitle: {answer}", "{input} {answer}\n{input} {answer}")
+LAYOUTS = ("{input}\n{answer}", "Text: {input}\nTitle: {answer}", "{answer}\n{input}")
 IGNORED = -100
 
 
