@@ -16,9 +16,9 @@ def judge(results: Results, rules: Sequence[Rule]) -> Gate:
     """Set the results against absolute limits.
 
     A `max` must lie above the whole interval and a `min` below it: an estimate inside the limit with an
-    interval that reaches over it fails, because absence of evidence is not evidence of absence. A rule
-    without
-    a method covers every method except the controls; a leak is judged over all targets and, where given, over
+    interval that reaches over it fails, because absence of evidence is not evidence of absence. An AUC is
+    judged on its distance from 1/2 to either side. A rule without a method covers every method except the
+    controls; a leak is judged over all targets and, where given, over
     merged targets alone.
 
     Args:
@@ -118,7 +118,7 @@ def _missing(rule: Rule, side: Literal["min", "max"], limit: float) -> Judgement
 
 
 def _judge_metric(metric: Metric, side: Literal["min", "max"], limit: float) -> Judgement:
-    bound = None if metric.ci is None else metric.ci.high if side == "max" else metric.ci.low
+    bound = _unfavourable(metric, side)
     verdict, reason = _compare(metric, side, limit, bound)
     return Judgement(
         metric=metric.id,
@@ -135,6 +135,20 @@ def _judge_metric(metric: Metric, side: Literal["min", "max"], limit: float) -> 
     )
 
 
+def _unfavourable(metric: Metric, side: Literal["min", "max"]) -> float | None:
+    """The end of the interval that the limit is judged on."""
+    if metric.ci is None:
+        return None
+    if side == "min":
+        return metric.ci.low
+    # An attack that ranks members last tells them apart as well as one that ranks them first.
+    return max(metric.ci.high, 1 - metric.ci.low) if _is_auc(metric) else metric.ci.high
+
+
+def _is_auc(metric: Metric) -> bool:
+    return metric.id.startswith("mia.auc")
+
+
 def _compare(
     metric: Metric, side: Literal["min", "max"], limit: float, bound: float | None
 ) -> tuple[Verdict, str]:
@@ -146,6 +160,7 @@ def _compare(
     sign = 1.0 if side == "max" else -1.0
     if sign * (bound - limit) <= 0:
         return "pass", f"the {end} end of the interval keeps the limit"
-    if sign * (metric.value - limit) > 0:
+    value = max(metric.value, 1 - metric.value) if side == "max" and _is_auc(metric) else metric.value
+    if sign * (value - limit) > 0:
         return "fail", f"the value itself lies {over} the limit"
     return "fail", f"the value keeps the limit, its interval reaches {over} it: more records would be needed"

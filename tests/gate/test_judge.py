@@ -53,6 +53,8 @@ def auc(value: float, low: float, high: float, method: str = "prime", **more: ob
         (auc(0.55, 0.50, 0.60), Limit("mia.auc", max=0.60), "pass", 0),
         (auc(0.55, 0.50, 0.61), Limit("mia.auc", max=0.60), "fail", 3),
         (auc(0.65, 0.61, 0.70), Limit("mia.auc", max=0.60), "fail", 3),
+        (auc(0.25, 0.15, 0.35), Limit("mia.auc", max=0.60), "fail", 3),
+        (auc(0.45, 0.41, 0.49), Limit("mia.auc", max=0.60), "pass", 0),
         (auc(0.55, 0.50, 0.60), Limit("mia.auc", min=0.50), "pass", 0),
         (auc(0.55, 0.49, 0.60), Limit("mia.auc", min=0.50), "fail", 3),
     ],
