@@ -13,7 +13,7 @@ from prime_audit.audit.membership import (
     why_undefined,
 )
 from prime_audit.audit.panel import Flips, Panel, Scored, build_panel
-from prime_audit.audit.verdict import Key, alarm_of, findings, run_tests
+from prime_audit.audit.verdict import Key, alarm_of, control_findings, findings, run_tests
 from prime_audit.core import Seeds
 from prime_audit.results import Curve, Distribution, Finding, Metric
 
@@ -102,6 +102,8 @@ def _audit_group(
         tables.metrics += _p_values(result, group.subject)
     alarm = alarm_of(tested[1])
     tables.findings += findings(tested[0], group.subject, PRIMARY, alarm)
+    tables.findings += control_findings(tested[1], group.subject)
+    tables.findings += findings(tested[2], group.subject, PRIMARY, "")
 
 
 def _panels(

@@ -63,11 +63,13 @@ def findings(tested: Mapping[Key, TestResult], subject: str, primary: str, alarm
     return found
 
 
-def _finding(method: str, subject: str, attack: str, result: TestResult, alarm: str) -> Finding:
+def _finding(
+    method: str, subject: str, attack: str, result: TestResult, alarm: str, level: float = LEVEL
+) -> Finding:
     verdict, reason = "none detected", "no attack ranked members above non-members beyond chance"
     if alarm:
         verdict, reason = "inconclusive", alarm
-    elif result.p_adjusted <= LEVEL:
+    elif result.p_adjusted <= level:
         verdict, reason = "leak", "members rank above non-members of the same user"
     return Finding.model_validate(
         {
@@ -83,16 +85,35 @@ def _finding(method: str, subject: str, attack: str, result: TestResult, alarm: 
     )
 
 
-def alarm_of(tested: Mapping[Key, TestResult]) -> str:
+def control_findings(tested: Mapping[Key, TestResult], subject: str) -> list[Finding]:
+    """Words the outcome for the controls that must show nothing, one finding per control.
+
+    Args:
+        tested: Two-sided test results of the base and placebo controls.
+        subject: ``sharer`` or ``target``.
+
+    Returns:
+        ``none detected``, or ``inconclusive`` for a control that departs from one half at p < .001.
+    """
+    found = []
+    for control in dict.fromkeys(key[0] for key in tested):
+        results = {attack: result for (name, attack), result in tested.items() if name == control}
+        attack = min(results, key=lambda name: results[name].p_adjusted)
+        found.append(_finding(control, subject, attack, results[attack], alarm_of(tested, control), level=0))
+    return found
+
+
+def alarm_of(tested: Mapping[Key, TestResult], control: str | None = None) -> str:
     """Returns why the controls put the design in doubt, or an empty string.
 
     Args:
-        tested: Test results of the base and placebo controls.
+        tested: Two-sided test results of the base and placebo controls.
+        control: Look at this control alone.
 
     Returns:
         A sentence naming the first control that fired.
     """
     for (method, attack), result in tested.items():
-        if result.p_adjusted < ALARM:
+        if control in (None, method) and result.p_adjusted < ALARM:
             return f"{method} departs from one half under the attack {attack} (p < {ALARM}): broken design"
     return ""

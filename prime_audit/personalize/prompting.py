@@ -3,6 +3,8 @@
 Sources: LaMP (arXiv:2304.11406) section 3 for retrieval augmentation with BM25.
 """
 
+import logging
+
 import bm25s
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +12,9 @@ from numpy.typing import NDArray
 from prime_audit.config import BaseMethod, PretrainedMethod, RagMethod
 from prime_audit.data import Item
 from prime_audit.personalize.types import Personalisation, TargetContext
+
+# The library sets its own logger to DEBUG on import and would write a line per index.
+logging.getLogger("bm25s").setLevel(logging.WARNING)
 
 
 def pretrained(context: TargetContext, settings: PretrainedMethod) -> Personalisation:

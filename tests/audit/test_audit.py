@@ -120,6 +120,19 @@ def test_a_control_that_fires_makes_every_finding_inconclusive() -> None:
     )
     assert verdict(tables, "merge")[0] == "inconclusive"
     assert all("control-placebo" in finding.reason for finding in tables.findings)
+    assert verdict(tables, "control-placebo")[0] == "inconclusive"
+
+
+def test_a_control_below_the_alarm_stays_quiet_and_has_no_leak_of_its_own() -> None:
+    members = flips()
+    tables = run(
+        {"merge": scored(members, leak=0.3, seed=1)}, {"control-placebo": scored(members, leak=0.02, seed=2)}
+    )
+    assert verdict(tables, "merge") == ("leak", "reference")
+    assert verdict(tables, "control-placebo")[0] == "none detected"
+    p = next(finding.p for finding in tables.findings if finding.method == "control-placebo")
+    assert p is not None
+    assert 0.001 < p < 0.05
 
 
 def test_a_rate_that_needs_more_records_is_undefined_with_the_number() -> None:
