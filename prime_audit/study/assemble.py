@@ -189,24 +189,23 @@ def _searches(bench: Workbench, outputs: Outputs) -> list[Search]:
 
 
 def _coverage(bench: Workbench, tables: AuditTables, outputs: Outputs) -> Coverage:
-    """What was asked for and what came of it: every method, and every attack on each."""
-    ran = {f"{method}/{attack}" for method, attack in tables.run}
+    """What was asked for and what came of it: every method, and every attack on each that deploys a module."""
     methods = [method.id for method in bench.config.methods]
-    attacks = bench.config.audit.attack_ids
-    asked = {f"{method.id}/{attack}": method for method in bench.config.methods for attack in attacks}
+    attacked = [f"{method}/{attack}" for method, attack in tables.run]
+    reached = {method for method, _ in tables.run}
     skipped = [
-        Gap(id=name, reason="this method deploys no module, so no module was attacked")
-        for name in asked
-        if name not in ran
+        Gap(id=f"{method}/attacks", reason="it deploys no module, so no module was attacked")
+        for method in methods
+        if method not in reached
     ]
-    extra = sorted(ran - set(asked))
+    run = (*methods, *dict.fromkeys(attacked))
     reverted = {
         method: tuple(t.id for t in bench.dataset.targets if outputs[f"deploy/{method}/{t.id}"]["reverted"])
         for method in methods
     }
     return Coverage(
-        requested=(*methods, *asked, *extra),
-        run=(*methods, *(name for name in asked if name in ran), *extra),
+        requested=(*run, *(gap.id for gap in skipped)),
+        run=run,
         skipped=tuple(skipped),
         reverted=tuple(Reverted(method=m, targets=names) for m, names in reverted.items() if names),
     )
