@@ -189,7 +189,7 @@ def _searches(bench: Workbench, outputs: Outputs) -> list[Search]:
 
 
 def _coverage(bench: Workbench, tables: AuditTables, outputs: Outputs) -> Coverage:
-    """What was asked for and what came of it: every method, and every attack on each that deploys a module."""
+    """What was asked for and what came of it: every method, every attack on those that deploy a module."""
     methods = [method.id for method in bench.config.methods]
     attacked = [f"{method}/{attack}" for method, attack in tables.run]
     reached = {method for method, _ in tables.run}
