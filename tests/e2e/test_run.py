@@ -160,3 +160,15 @@ def test_a_stopped_run_keeps_what_was_finished(number: signal.Signals, code: int
     assert finished.code == 0
     assert f"{len(kept)} finished units are reused" in finished.stderr
     assert journal.read_text(encoding="utf-8").splitlines()[: len(kept)] == kept
+
+
+def test_equal_seeds_give_equal_bytes_and_others_do_not(tmp_path: Path) -> None:
+    written = []
+    for name, seed in (("one", "5"), ("two", "5"), ("three", "6")):
+        home = tmp_path / name
+        home.mkdir()
+        study = write_study(home, methods=["base", {"kind": "prime", "budget": 8}])
+        assert run_cli("evaluate", study, "--seed", seed, "--out", home / "run", home=home).code == 0
+        written.append((home / "run" / "results.json").read_bytes())
+    assert written[0] == written[1]
+    assert written[0] != written[2]
