@@ -23,6 +23,8 @@ def run_units(units: Sequence[Unit], journal: Journal, progress: Progress) -> di
     outputs: dict[str, Output] = {}
     for unit in units:
         entry = journal.get(unit.key)
+        if unit.artefact is not None and not unit.artefact.exists():
+            entry = None  # what it left was deleted: do it again
         cached = entry is not None
         if entry is None:
             started = time.perf_counter()

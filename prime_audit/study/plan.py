@@ -56,7 +56,13 @@ class Planner:
         """Adds one unit; what it needs must have been added before."""
         key = unit_key(name, part, tuple(self.keys[other] for other in needs))
         self.keys[name] = key
-        self.units.append(Unit(name=name, stage=name.split("/")[0], key=key, run=run))
+        stage = name.split("/")[0]
+        artefact = None
+        if stage in ("adapt", "train"):
+            artefact = self.bench.store.path(key)
+        elif stage == "score":
+            artefact = self.bench.evidence_path(name)
+        self.units.append(Unit(name=name, stage=stage, key=key, run=run, artefact=artefact))
 
     def adapt(self) -> list[str]:
         """Plans the task adaptation if there is anything public to adapt on; returns its name in a list."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from prime_audit.core import digest_json
@@ -23,12 +24,14 @@ class Unit:
         key: Digest of code version, configuration part, data, seed and the keys of what it needs.
         run: Takes the outputs of the units before it, does the work and returns a small output that is
             JSON-serialisable and holds no user text.
+        artefact: The file or folder it leaves; without it the unit counts as not done.
     """
 
     name: str
     stage: str
     key: str
     run: Callable[[Outputs], Output]
+    artefact: Path | None = None
 
 
 def unit_key(name: str, part: Mapping[str, Any], needs: tuple[str, ...] = ()) -> str:

@@ -39,6 +39,20 @@ def test_finished_units_do_not_run_again_and_outputs_reach_later_units(tmp_path:
     assert outputs["second"] == {"value": 3}
 
 
+def test_a_unit_whose_artefact_was_deleted_runs_again(tmp_path: Path) -> None:
+    artefact = tmp_path / "evidence"
+
+    def write(outputs: Outputs) -> Output:
+        artefact.write_text("scores")
+        return {}
+
+    unit = Unit("score", "score", "k1", write, artefact)
+    run_units([unit], Journal(tmp_path / "j"), NO_PROGRESS)
+    artefact.unlink()
+    run_units([unit], Journal(tmp_path / "j"), NO_PROGRESS)
+    assert artefact.exists()
+
+
 def test_a_unit_that_fails_leaves_the_earlier_ones_finished(tmp_path: Path) -> None:
     def fine(outputs: Outputs) -> Output:
         return {}
