@@ -82,6 +82,8 @@ def why_undefined(panel: Panel) -> str:
         return f"only {panel.scored} of {panel.attempted} records have enough scored tokens"
     if not any(user.comparable for user in panel.users):
         return "no user has both a member and a non-member"
+    if all(user.tied for user in panel.users):
+        return "all scores are tied"
     if panel.copies_loss:
         return "same as loss: it ranks at least 99 % of the records alike"
     return ""

@@ -83,10 +83,10 @@ def build_panel(scored: Sequence[Scored], flips: Flips, attack: Attack, loss: At
             mask = usable(attack, part)
             masks[subject] = mask
             kept = Evidence(part.target.take(np.flatnonzero(mask)), _take(part.reference, mask))
-            scores = sign * attack.score(kept)
+            scores = _turned(attack.score(kept), sign)
             rows.setdefault(subject, []).append(scores)
             if attack.id != loss.id and len(scores) > 1:
-                alike.append(same_ranks(scores, sign * loss.score(kept)))
+                alike.append(same_ranks(scores, _turned(loss.score(kept), sign)))
     users = tuple(
         UserScores(user=user, member=flips[user][masks[user]], scores=np.vstack(values))
         for user, values in sorted(rows.items())
@@ -97,6 +97,13 @@ def build_panel(scored: Sequence[Scored], flips: Flips, attack: Attack, loss: At
         scored=sum(int(mask.sum()) for mask in masks.values()),
         copies_loss=bool(alike) and float(np.mean(alike)) >= 0.99,
     )
+
+
+def _turned(scores: NDArray[np.float64], sign: int) -> NDArray[np.float64]:
+    """Mirrors scores at their own median where the weight is negative, so that users can still be pooled."""
+    if sign > 0 or not len(scores):
+        return scores
+    return 2 * float(np.median(scores)) - scores
 
 
 def _take(scores: TokenScores | None, mask: NDArray[np.bool_]) -> TokenScores | None:

@@ -71,6 +71,8 @@ def _finding(
         verdict, reason = "inconclusive", alarm
     elif result.p_adjusted <= level:
         verdict, reason = "leak", "members rank above non-members of the same user"
+    elif result.detectable > 1:
+        verdict, reason = "inconclusive", "too few records: no leak of any size would have been seen"
     return Finding.model_validate(
         {
             "method": method,

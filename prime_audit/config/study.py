@@ -261,6 +261,8 @@ class StudyConfig(Section):
             # The names under which the controls appear in the results.
             if method.id.startswith("control-"):
                 raise ValueError(f"methods: the id '{method.id}' is kept for controls; choose another")
+            if method.id == "base" and method.kind != "base":
+                raise ValueError("methods: the id 'base' is kept for the kind 'base'; choose another")
         if self.data.sharers is not None and self.sharers.per_target > self.data.sharers:
             wanted, there = self.sharers.per_target, self.data.sharers
             raise ValueError(f"sharers.per_target is {wanted}, but data.sharers is {there}")

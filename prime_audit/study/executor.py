@@ -8,6 +8,12 @@ from prime_audit.study.progress import Progress
 from prime_audit.study.units import Output, Unit
 
 
+def finished(unit: Unit, journal: Journal) -> bool:
+    """Returns whether a unit is journalled and what it left is still there."""
+    kept = unit.artefact is None or unit.artefact.exists()
+    return kept and journal.get(unit.key) is not None
+
+
 def run_units(units: Sequence[Unit], journal: Journal, progress: Progress) -> dict[str, Output]:
     """Runs what is not journalled yet, in order.
 
@@ -22,9 +28,7 @@ def run_units(units: Sequence[Unit], journal: Journal, progress: Progress) -> di
     progress.start(len(units), [unit.name for unit in units])
     outputs: dict[str, Output] = {}
     for unit in units:
-        entry = journal.get(unit.key)
-        if unit.artefact is not None and not unit.artefact.exists():
-            entry = None  # what it left was deleted: do it again
+        entry = journal.get(unit.key) if finished(unit, journal) else None
         cached = entry is not None
         if entry is None:
             started = time.perf_counter()

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from functools import partial
+from importlib import metadata
 from typing import Any
 
 import numpy as np
@@ -26,21 +27,21 @@ OWN_MODULE = "control-own-module"
 class Planner:
     """Builds the units of one study in an order in which each follows what it needs."""
 
-    def __init__(self, bench: Workbench, model_digest: str) -> None:
+    def __init__(self, bench: Workbench, model: Mapping[str, str]) -> None:
         """Plans for a workbench; see ``plan``.
 
         Args:
             bench: The workbench whose units are planned.
-            model_digest: Digest of the pretrained model's files.
+            model: Digest of the pretrained model's files, its dtype and device.
         """
         self.bench = bench
         self.config = bench.config
         self.units: list[Unit] = []
         self.keys: dict[str, str] = {}
+        bench.keys = self.keys
         self._root = {
-            "model": model_digest,
-            "dtype": self.config.model.dtype,
-            "device": self.config.model.device,
+            "model": dict(model),
+            "max_tokens": self.config.training.max_tokens,
             "seed": self.config.seed,
             "task": digest_json(asdict(bench.dataset.task)),
             "max_input_words": self.config.data.max_input_words,
@@ -54,6 +55,8 @@ class Planner:
         run: Callable[[Outputs], Output],
     ) -> None:
         """Adds one unit; what it needs must have been added before."""
+        if name in self.keys:
+            raise ConfigError(f"two units are called {name}", hint="give the methods other ids")
         key = unit_key(name, part, tuple(self.keys[other] for other in needs))
         self.keys[name] = key
         stage = name.split("/")[0]
@@ -71,6 +74,7 @@ class Planner:
             return []
         part = {
             **self._root,
+            **_trainer(),
             "training": self.config.training.model_dump(mode="json"),
             "adaptation": self.config.adaptation.model_dump(mode="json"),
             "items": _digest_items(items),
@@ -83,6 +87,7 @@ class Planner:
         name = f"train/{user}"
         part = {
             **self._root,
+            **_trainer(),
             "training": self.config.training.model_dump(mode="json"),
             "epochs": epochs,
             "items": _digest_items(self.bench.seen(self.bench.dataset.user(user)).history),
@@ -126,7 +131,7 @@ class Planner:
         for user in users:
             name = f"score/base/{user}"
             items = self.bench.dataset.user(user).history
-            part = {**self._root, "loss": self.config.training.loss, "items": _digest_items(items)}
+            part = {**self._histories(), "items": _digest_items(items)}
             self.add(name, part, needs, partial(_alone, work.score_base, self.bench, user))
 
     def own_modules(self) -> None:
@@ -160,7 +165,9 @@ class Planner:
 
     def _histories(self) -> dict[str, Any]:
         """What a scoring of deployed modules depends on beside the units it names."""
-        return {**self._root, "loss": self.config.training.loss}
+        # Tokens are numbered over all histories, so evidence depends on the whole data.
+        data = self.bench.dataset.digest
+        return {**self._root, "loss": self.config.training.loss, "data": data}
 
     def _base_scores(self, merging: bool, target: str) -> list[str]:
         if merging:
@@ -168,12 +175,12 @@ class Planner:
         return [f"score/base/{target}"]
 
 
-def plan(bench: Workbench, model_digest: str) -> list[Unit]:
+def plan(bench: Workbench, model: Mapping[str, str]) -> list[Unit]:
     """Plans a whole study and gives the workbench the keys of its units.
 
     Args:
         bench: The workbench.
-        model_digest: Digest of the pretrained model's files.
+        model: Digest of the pretrained model's files, its dtype and device.
 
     Returns:
         Units in an order in which each follows what it needs.
@@ -183,7 +190,7 @@ def plan(bench: Workbench, model_digest: str) -> list[Unit]:
     """
     config, dataset = bench.config, bench.dataset
     check_feasible(bench)
-    planner = Planner(bench, model_digest)
+    planner = Planner(bench, model)
     adapted = planner.adapt()
     kinds = [METHODS[method.kind] for method in config.methods]
     merging = any(kind.family == "merging" for kind in kinds)
@@ -210,8 +217,12 @@ def plan(bench: Workbench, model_digest: str) -> list[Unit]:
         planner.own_modules()
     if merging and "placebo" in config.audit.controls:
         planner.placebos()
-    bench.keys = planner.keys
     return planner.units
+
+
+def _trainer() -> dict[str, str]:
+    """The libraries that a trained module depends on; the store outlives their updates."""
+    return {name: metadata.version(name) for name in ("torch", "transformers", "peft")}
 
 
 def _alone(do: Callable[..., Output], *arguments: object) -> Output:
@@ -295,7 +306,7 @@ def describe_plan(config: StudyConfig) -> list[tuple[str, int]]:
     dataset = load_dataset(config)
     holdout = draw_holdout(dataset, Seeds(config.seed))
     bench = Workbench(config, dataset, holdout, Store(default_store()), default_store())
-    return list(Counter(unit.stage for unit in plan(bench, "")).items())
+    return list(Counter(unit.stage for unit in plan(bench, {})).items())
 
 
 def _digest_items(items: Iterable[Item]) -> str:

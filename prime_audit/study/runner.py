@@ -13,7 +13,7 @@ from prime_audit.data import draw_holdout
 from prime_audit.errors import ConfigError, OutputError
 from prime_audit.results import Results, write_results
 from prime_audit.study.assemble import assemble
-from prime_audit.study.executor import run_units
+from prime_audit.study.executor import finished, run_units
 from prime_audit.study.inputs import load_dataset
 from prime_audit.study.journal import Journal
 from prime_audit.study.manifest import manifest, now
@@ -24,16 +24,8 @@ from prime_audit.study.units import Unit
 from prime_audit.study.workbench import Workbench
 
 CONFIG = "config.resolved.yaml"
-PARTS = (
-    CONFIG,
-    "journal.jsonl",
-    "results.json",
-    "manifest.json",
-    "gate.json",
-    "report.html",
-    "summary.md",
-    "junit.xml",
-)
+DERIVED = ("results.json", "manifest.json", "gate.json", "report.html", "summary.md", "junit.xml")
+PARTS = (CONFIG, "journal.jsonl", *DERIVED)
 FOLDERS = ("evidence", "modules")
 
 
@@ -69,20 +61,27 @@ def run_study(
 
 
 def _run_locked(config: StudyConfig, out: Path, fresh: bool, progress: Progress, started: str) -> Results:
-    if fresh:
-        _clear(out)
+    # Nothing in the directory is touched before everything that can be refused has been looked at.
     dataset = load_dataset(config)
-    _claim(config, out)
+    if not fresh:
+        _check_claim(config, out)
     holdout = draw_holdout(dataset, Seeds(config.seed))
     bench = Workbench(config, dataset, holdout, Store(default_store()), out)
     _set_threads(config)
-    units = plan(bench, bench.pretrained.digest)
+    units = plan(bench, bench.model_part())
+    if fresh:
+        _clear(out)
+    atomic_write_text(out / CONFIG, yaml.safe_dump(_resolved(config), sort_keys=False, allow_unicode=True))
     # The flips are on disk, with their digest, before anything is trained.
     (out / "evidence").mkdir(mode=0o700, exist_ok=True)
     write_json(out / "evidence" / "design.json", holdout.manifest())
     journal = Journal(out / "journal.jsonl")
     if journal.dropped_tail:
         progress.note("the journal's last line was cut off; its unit runs again")
+    if not all(finished(unit, journal) for unit in units):
+        # Until they are finished again, no earlier results may be read as this run's.
+        for name in DERIVED:
+            (out / name).unlink(missing_ok=True)
     outputs = run_units(units, journal, progress)
     results = assemble(bench, outputs)
     adapted_on = int(outputs["adapt"]["items"]) if "adapt" in outputs else 0
@@ -91,18 +90,21 @@ def _run_locked(config: StudyConfig, out: Path, fresh: bool, progress: Progress,
     return results
 
 
-def _claim(config: StudyConfig, out: Path) -> None:
-    """Writes the resolved study, or refuses a directory that belongs to another one."""
-    resolved = config.model_dump(mode="json")
+def _resolved(config: StudyConfig) -> dict[str, object]:
+    resolved: dict[str, object] = config.model_dump(mode="json")
+    return resolved
+
+
+def _check_claim(config: StudyConfig, out: Path) -> None:
+    """Refuses a directory that belongs to another study."""
     path = out / CONFIG
-    if path.exists():
-        earlier = yaml.safe_load(path.read_text(encoding="utf-8"))
-        if _numbers(earlier) != _numbers(resolved):
-            raise ConfigError(
-                f"{out} belongs to a run of another configuration",
-                hint="use another --out, or --fresh to start again there",
-            )
-    atomic_write_text(path, yaml.safe_dump(resolved, sort_keys=False, allow_unicode=True))
+    if path.exists() and _numbers(yaml.safe_load(path.read_text(encoding="utf-8"))) != _numbers(
+        _resolved(config)
+    ):
+        raise ConfigError(
+            f"{out} belongs to a run of another configuration",
+            hint="use another --out, or --fresh to start again there",
+        )
 
 
 def _numbers(resolved: dict[str, object]) -> str:

@@ -1,5 +1,6 @@
 """What the units of one run share: data, flips, models, modules, and where evidence lies."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -48,6 +49,14 @@ class Workbench:
         """The model as it came."""
         return load_model(self.config.model, self.store.root, self.config.training.max_tokens)
 
+    def model_part(self) -> dict[str, str]:
+        """Returns what of the pretrained model every key holds: digest, dtype and kind of device."""
+        return {
+            "digest": self.pretrained.digest,
+            "dtype": str(self.pretrained.model.dtype).removeprefix("torch."),
+            "device": self.pretrained.device.type,
+        }
+
     @cached_property
     def base(self) -> LanguageModel:
         """The task-adapted model; the pretrained one itself if there are no public users to adapt on."""
@@ -95,7 +104,8 @@ class Workbench:
 
     def evidence_path(self, name: str) -> Path:
         """Returns where a scoring unit writes its evidence."""
-        return self.out / "evidence" / f"{name.replace('/', '.')}.safetensors"
+        # The key keeps evidence of other data or settings apart, and names apart that differ in a dot alone.
+        return self.out / "evidence" / f"{name.replace('/', '.')}.{self.keys[name][:16]}.safetensors"
 
     def save_evidence(self, name: str, scores: TokenScores) -> None:
         """Writes evidence under a temporary name and renames it."""
@@ -103,6 +113,8 @@ class Workbench:
         path.parent.mkdir(mode=0o700, exist_ok=True)
         temporary = path.with_suffix(".part")
         scores.save(temporary)
+        with temporary.open("rb") as written:
+            os.fsync(written.fileno())
         temporary.replace(path)
 
     def evidence(self, name: str) -> TokenScores:

@@ -178,3 +178,22 @@ def test_an_attack_left_out_changes_no_other_attacks_raw_figures() -> None:
     fewer = audit([Subjects("sharer", entries)], flips(), ("loss", "reference"), Seeds(1), 1000)
     for name in ("mia.auc", "mia.p"):
         assert value(every, name, "merge", "reference") == value(fewer, name, "merge", "reference")
+
+
+def test_scores_of_a_negative_weight_are_mirrored_and_can_be_pooled() -> None:
+    members = flips()
+    entries = scored(members, leak=0.3, seed=1)
+    mixed = scored(members, leak=0.3, seed=1, sign=-1)
+    positive = value(run({"merge": entries}), "mia.auc_pooled", "merge", "loss")
+    both = value(run({"merge": [entries[0], mixed[1]]}), "mia.auc_pooled", "merge", "loss")
+    # Turning the sign alone would put every record of three users above all others' members.
+    assert both == pytest.approx(positive, abs=0.1)
+
+
+def test_two_records_a_side_are_too_few_to_say_anything() -> None:
+    member = np.array([True, False, True, False])
+    few = {"a": member}
+    entries = [Scored("t", ("a",), evidence(member, 0.0, 3), (1,))]
+    tables = audit([Subjects("sharer", {"merge": entries})], few, ("reference",), Seeds(1), 1000)
+    assert verdict(tables, "merge")[0] == "inconclusive"
+    assert "too few records" in tables.findings[0].reason

@@ -143,7 +143,13 @@ def test_a_stopped_run_keeps_what_was_finished(number: signal.Signals, code: int
     journal = tmp_path / "reports" / "small" / "journal.jsonl"
     command = [sys.executable, "-m", "prime_audit", "evaluate", str(study)]
     with subprocess.Popen(
-        command, cwd=tmp_path, env=environment(tmp_path), stderr=subprocess.PIPE, text=True
+        command,
+        cwd=tmp_path,
+        env=environment(tmp_path),
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell's background jobs, and so their children, ignore Ctrl-C unless it is set back.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
         assert process.stderr is not None
         for line in process.stderr:

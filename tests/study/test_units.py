@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from prime_audit.study.executor import run_units
+from prime_audit.study.executor import finished, run_units
 from prime_audit.study.journal import Journal
 from prime_audit.study.progress import NO_PROGRESS
 from prime_audit.study.store import Store
@@ -87,3 +87,10 @@ def test_the_store_makes_a_module_once_and_never_half(tmp_path: Path) -> None:
     assert store.ensure("key", write)
     assert len(calls) == 1
     assert (store.path("key") / "weights").read_text() == "w"
+
+
+def test_earlier_artefacts_are_not_finished_without_their_journal_line(tmp_path: Path) -> None:
+    artefact = tmp_path / "evidence"
+    artefact.write_text("scores")
+    unit = Unit("score", "score", "k1", lambda outputs: {}, artefact)
+    assert not finished(unit, Journal(tmp_path / "j"))
