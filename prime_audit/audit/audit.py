@@ -13,12 +13,21 @@ from prime_audit.audit.membership import (
     why_undefined,
 )
 from prime_audit.audit.panel import Flips, Panel, Scored, build_panel
-from prime_audit.audit.verdict import Key, alarm_of, control_findings, findings, run_tests
+from prime_audit.audit.verdict import (
+    Key,
+    TestKey,
+    alarm_of,
+    control_findings,
+    findings,
+    run_tests,
+    untested,
+)
 from prime_audit.core import Seeds
 from prime_audit.results import Curve, Distribution, Finding, Metric
 
 PRIMARY = "reference"
 MERGED = {"targets": "merged"}
+SECTIONS = ("methods", "alarms", "references")
 
 
 @dataclass
@@ -65,45 +74,52 @@ def audit(
         Metrics, findings, curves and score distributions, in a fixed order.
     """
     tables = AuditTables()
+    tests: dict[str, dict[TestKey, Panel]] = {name: {} for name in SECTIONS}
     for group in groups:
-        _audit_group(tables, group, flips, attack_ids, seeds, draws)
+        for name, section in zip(SECTIONS, (group.methods, group.alarms, group.references), strict=True):
+            panels = _panels(section, flips, attack_ids)
+            _describe(tables, group.subject, section, panels, flips)
+            tests[name] |= {(group.subject, *key): panel for key, panel in panels.items()}
+    _judge(tables, tests, seeds, draws)
     return tables
 
 
-def _audit_group(
+def _describe(
     tables: AuditTables,
-    group: Subjects,
+    subject: str,
+    section: Mapping[str, Sequence[Scored]],
+    panels: Mapping[Key, Panel],
     flips: Flips,
-    attack_ids: Sequence[str],
-    seeds: Seeds,
-    draws: int,
 ) -> None:
-    sections = (group.methods, group.alarms, group.references)
-    panels = [_panels(section, flips, attack_ids) for section in sections]
-    for section, part in zip(sections, panels, strict=True):
-        for (method, attack), panel in part.items():
-            audited = Audited(method, ATTACKS[attack], group.subject)
-            tables.run.append((method, attack))
-            tables.metrics += membership_metrics(audited, panel, per_user=attack == PRIMARY)
-            tables.metrics += _merged_only(audited, section[method], flips)
-            tables.curves += [found for found in [curve(audited, panel)] if found]
-            tables.distributions += [found for found in [distribution(audited, panel)] if found]
-    names = ("methods", "alarms", "references")
-    tested = [
-        run_tests(
-            _defined(part),
-            seeds.generator("permutations", group.subject, name),
+    """Adds metrics, curves and distributions of every method and attack of a section."""
+    for (method, attack), panel in panels.items():
+        audited = Audited(method, ATTACKS[attack], subject)
+        tables.run.append((method, attack))
+        tables.metrics += membership_metrics(audited, panel, per_user=attack == PRIMARY)
+        tables.metrics += _merged_only(audited, section[method], flips)
+        tables.curves += [found for found in [curve(audited, panel)] if found]
+        tables.distributions += [found for found in [distribution(audited, panel)] if found]
+
+
+def _judge(
+    tables: AuditTables, tests: Mapping[str, Mapping[TestKey, Panel]], seeds: Seeds, draws: int
+) -> None:
+    """One test over all methods, attacks and subjects; one over the alarms; one over the references."""
+    tested = {
+        name: run_tests(
+            {key: panel for key, panel in tests[name].items() if not why_undefined(panel)},
+            seeds.generator("permutations", name),
             draws,
             two_sided=name == "alarms",
         )
-        for name, part in zip(names, panels, strict=True)
-    ]
-    for result in tested:
-        tables.metrics += _p_values(result, group.subject)
-    alarm = alarm_of(tested[1])
-    tables.findings += findings(tested[0], group.subject, PRIMARY, alarm)
-    tables.findings += control_findings(tested[1], group.subject)
-    tables.findings += findings(tested[2], group.subject, PRIMARY, "")
+        for name in SECTIONS
+    }
+    for results in tested.values():
+        tables.metrics += _p_values(results)
+    tables.findings += findings(tested["methods"], PRIMARY, alarm_of(tested["alarms"]))
+    tables.findings += untested(tests["methods"], tested["methods"])
+    tables.findings += control_findings(tested["alarms"])
+    tables.findings += findings(tested["references"], PRIMARY, "")
 
 
 def _panels(
@@ -119,10 +135,6 @@ def _panels(
     return panels
 
 
-def _defined(panels: Mapping[Key, Panel]) -> dict[Key, Panel]:
-    return {key: panel for key, panel in panels.items() if not why_undefined(panel)}
-
-
 def _merged_only(audited: Audited, scored: Sequence[Scored], flips: Flips) -> list[Metric]:
     """The same AUC over the targets that did not fall back to the base, where some did."""
     merged = [entry for entry in scored if entry.merged]
@@ -133,7 +145,7 @@ def _merged_only(audited: Audited, scored: Sequence[Scored], flips: Flips) -> li
     return [metric.model_copy(update={"slice": MERGED}) for metric in metrics]
 
 
-def _p_values(tested: Mapping[Key, TestResult], subject: str) -> list[Metric]:
+def _p_values(tested: Mapping[TestKey, TestResult]) -> list[Metric]:
     return [
         Metric.model_validate(
             {
@@ -147,5 +159,5 @@ def _p_values(tested: Mapping[Key, TestResult], subject: str) -> list[Metric]:
                 "unit": "probability",
             }
         )
-        for (method, attack), result in tested.items()
+        for (subject, method, attack), result in tested.items()
     ]

@@ -5,7 +5,7 @@ rows are one half by design; a control that departs from it at p < .001 says tha
 then nothing is concluded.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 
@@ -17,50 +17,77 @@ LEVEL = 0.05
 ALARM = 0.001
 
 Key = tuple[str, str]  # method, attack
+TestKey = tuple[str, str, str]  # subject, method, attack
 
 
 def run_tests(
-    panels: Mapping[Key, Panel], rng: np.random.Generator, draws: int, *, two_sided: bool = False
-) -> dict[Key, TestResult]:
-    """Tests every method and attack of one subject together.
+    panels: Mapping[TestKey, Panel], rng: np.random.Generator, draws: int, *, two_sided: bool = False
+) -> dict[TestKey, TestResult]:
+    """Tests every method and attack on every subject together.
 
     Args:
-        panels: Panels by method and attack; only those whose metrics are defined.
+        panels: Panels by subject, method and attack; only those whose metrics are defined.
         rng: The generator of the permutations.
         draws: Number of permutations.
         two_sided: Also count members ranked below non-members (a control must not depart either way).
 
     Returns:
-        Raw and adjusted p-values by method and attack.
+        Raw and adjusted p-values under the same keys.
     """
-    families = {f"{method}/{attack}": panel.users for (method, attack), panel in panels.items()}
-    if not families:
+    if not panels:
         return {}
-    tested = max_t(families, rng, draws=draws, two_sided=two_sided)
-    return {key: tested[f"{key[0]}/{key[1]}"] for key in panels}
+    tested = max_t({"/".join(key): p.users for key, p in panels.items()}, rng, draws, two_sided)
+    return {key: tested["/".join(key)] for key in panels}
 
 
-def findings(tested: Mapping[Key, TestResult], subject: str, primary: str, alarm: str) -> list[Finding]:
-    """Words the outcome of the test, one finding per method.
+def findings(tested: Mapping[TestKey, TestResult], primary: str, alarm: str) -> list[Finding]:
+    """Words the outcome of the test, one finding per method and subject.
 
     The adjusted p-values hold for all attacks on all methods at once: a method leaks if its smallest one is
     at most .05. A finding names the attack with that p-value; the primary attack where it ties.
 
     Args:
-        tested: Test results by method and attack.
-        subject: ``sharer`` or ``target``.
+        tested: Test results by subject, method and attack.
         primary: The attack that was named beforehand.
         alarm: Why the design is in doubt, or an empty string.
 
     Returns:
-        One finding per method, in the order of ``tested``.
+        Findings in the order of ``tested``.
     """
     found = []
-    for method in dict.fromkeys(key[0] for key in tested):
-        results = {attack: result for (name, attack), result in tested.items() if name == method}
+    for (subject, method), results in _by_method(tested).items():
         strongest = min(results, key=lambda attack: (results[attack].p_adjusted, attack != primary))
         found.append(_finding(method, subject, strongest, results[strongest], alarm))
     return found
+
+
+def untested(asked: Collection[TestKey], tested: Collection[TestKey]) -> list[Finding]:
+    """Says of methods that were attacked and have no defined figure that nothing can be concluded.
+
+    Args:
+        asked: What was attacked.
+        tested: What could be tested.
+
+    Returns:
+        One ``inconclusive`` finding per method and subject without any test.
+    """
+    missing = dict.fromkeys(key[:2] for key in asked)
+    for key in tested:
+        missing.pop(key[:2], None)
+    reason = "no attack has a defined figure; the metrics say why"
+    return [
+        Finding.model_validate(
+            {"method": method, "subject": subject, "verdict": "inconclusive", "reason": reason}
+        )
+        for subject, method in missing
+    ]
+
+
+def _by_method(tested: Mapping[TestKey, TestResult]) -> dict[tuple[str, str], dict[str, TestResult]]:
+    grouped: dict[tuple[str, str], dict[str, TestResult]] = {}
+    for (subject, method, attack), result in tested.items():
+        grouped.setdefault((subject, method), {})[attack] = result
+    return grouped
 
 
 def _finding(
@@ -87,35 +114,33 @@ def _finding(
     )
 
 
-def control_findings(tested: Mapping[Key, TestResult], subject: str) -> list[Finding]:
-    """Words the outcome for the controls that must show nothing, one finding per control.
+def control_findings(tested: Mapping[TestKey, TestResult]) -> list[Finding]:
+    """Words the outcome for the controls that must show nothing, one finding per control and subject.
 
     Args:
         tested: Two-sided test results of the base and placebo controls.
-        subject: ``sharer`` or ``target``.
 
     Returns:
         ``none detected``, or ``inconclusive`` for a control that departs from one half at p < .001.
     """
     found = []
-    for control in dict.fromkeys(key[0] for key in tested):
-        results = {attack: result for (name, attack), result in tested.items() if name == control}
+    for (subject, control), results in _by_method(tested).items():
         attack = min(results, key=lambda name: results[name].p_adjusted)
-        found.append(_finding(control, subject, attack, results[attack], alarm_of(tested, control), level=0))
+        alarm = alarm_of({(subject, control, name): result for name, result in results.items()})
+        found.append(_finding(control, subject, attack, results[attack], alarm, level=0))
     return found
 
 
-def alarm_of(tested: Mapping[Key, TestResult], control: str | None = None) -> str:
+def alarm_of(tested: Mapping[TestKey, TestResult]) -> str:
     """Returns why the controls put the design in doubt, or an empty string.
 
     Args:
         tested: Two-sided test results of the base and placebo controls.
-        control: Look at this control alone.
 
     Returns:
         A sentence naming the first control that fired.
     """
-    for (method, attack), result in tested.items():
-        if control in (None, method) and result.p_adjusted < ALARM:
-            return f"{method} departs from one half under the attack {attack} (p < {ALARM}): broken design"
+    for (_, control, attack), result in tested.items():
+        if result.p_adjusted < ALARM:
+            return f"{control} departs from one half under the attack {attack} (p < {ALARM}): broken design"
     return ""

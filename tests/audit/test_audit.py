@@ -197,3 +197,15 @@ def test_two_records_a_side_are_too_few_to_say_anything() -> None:
     tables = audit([Subjects("sharer", {"merge": entries})], few, ("reference",), Seeds(1), 1000)
     assert verdict(tables, "merge")[0] == "inconclusive"
     assert "too few records" in tables.findings[0].reason
+
+
+def test_a_method_without_any_defined_figure_is_inconclusive() -> None:
+    entries = scored(flips(), leak=0.3, seed=1)
+    constant = []
+    for entry in entries:
+        base = entry.evidence.reference
+        assert base is not None
+        constant.append(Scored(entry.target, entry.subjects, Evidence(base, base), entry.signs, merged=False))
+    tables = audit([Subjects("sharer", {"merge": constant})], flips(), ("reference",), Seeds(1), 1000)
+    assert [metric.reason for metric in tables.metrics] == ["all scores are tied"]
+    assert verdict(tables, "merge") == ("inconclusive", None)
