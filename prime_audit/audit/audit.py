@@ -93,7 +93,7 @@ def _describe(
 ) -> None:
     """Adds metrics, curves and distributions of every method and attack of a section."""
     for (method, attack), panel in panels.items():
-        audited = Audited(method, ATTACKS[attack], subject)
+        audited = Audited(method, ATTACKS[attack], subject, panel.oriented)
         tables.run.append((method, attack))
         tables.metrics += membership_metrics(audited, panel, per_user=attack == PRIMARY)
         tables.metrics += _merged_only(audited, section[method], flips)
@@ -114,8 +114,8 @@ def _judge(
         )
         for name in SECTIONS
     }
-    for results in tested.values():
-        tables.metrics += _p_values(results)
+    for name, results in tested.items():
+        tables.metrics += _p_values(results, tests[name])
     tables.findings += findings(tested["methods"], PRIMARY, alarm_of(tested["alarms"]))
     tables.findings += untested(tests["methods"], tested["methods"])
     tables.findings += control_findings(tested["alarms"])
@@ -145,14 +145,16 @@ def _merged_only(audited: Audited, scored: Sequence[Scored], flips: Flips) -> li
     return [metric.model_copy(update={"slice": MERGED}) for metric in metrics]
 
 
-def _p_values(tested: Mapping[TestKey, TestResult]) -> list[Metric]:
+def _p_values(tested: Mapping[TestKey, TestResult], panels: Mapping[TestKey, Panel]) -> list[Metric]:
     return [
         Metric.model_validate(
             {
                 "id": "mia.p",
                 "method": method,
                 "attack": attack,
-                "adversary": ATTACKS[attack].threat_model,
+                "adversary": Audited(
+                    method, ATTACKS[attack], subject, panels[subject, method, attack].oriented
+                ).adversary,
                 "reference": "base" if "reference" in ATTACKS[attack].needs else None,
                 "subject": subject,
                 "value": result.p,

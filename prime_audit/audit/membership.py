@@ -36,6 +36,12 @@ class Audited:
     method: str
     attack: Attack
     subject: str
+    oriented: bool = False
+
+    @property
+    def adversary(self) -> str:
+        """The weakest adversary that can do this: turning scores by sign(w) takes one who knows w."""
+        return "A1" if self.oriented and self.attack.threat_model > "A1" else self.attack.threat_model
 
     def metric(self, name: str, estimate: Estimate, panel: Panel, **more: object) -> Metric:
         """Turns an estimate into a metric with its counts."""
@@ -44,7 +50,7 @@ class Audited:
             "id": name,
             "method": self.method,
             "attack": self.attack.id,
-            "adversary": self.attack.threat_model,
+            "adversary": self.adversary,
             "reference": "base" if "reference" in self.attack.needs else None,
             "subject": self.subject,
             "value": value,

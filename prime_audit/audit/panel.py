@@ -39,12 +39,14 @@ class Panel:
         users: Scores per user, members marked.
         attempted: Distinct records.
         scored: Distinct records with enough scored tokens for the attack.
+        oriented: True if the scores of some user were turned over by a negative merge weight.
         copies_loss: True if the attack ranks at least 99 % of the records as the loss attack does.
     """
 
     users: tuple[UserScores, ...]
     attempted: int
     scored: int
+    oriented: bool
     copies_loss: bool
 
     @property
@@ -95,6 +97,7 @@ def build_panel(scored: Sequence[Scored], flips: Flips, attack: Attack, loss: At
         users=users,
         attempted=sum(len(mask) for mask in masks.values()),
         scored=sum(int(mask.sum()) for mask in masks.values()),
+        oriented=any(sign < 0 for entry in scored for sign in entry.signs),
         copies_loss=bool(alike) and float(np.mean(alike)) >= 0.99,
     )
 

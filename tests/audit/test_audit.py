@@ -94,6 +94,7 @@ def test_a_negative_weight_is_turned_over() -> None:
     turned = run({"merge": scored(members, leak=0.3, seed=1, sign=-1)})
     assert value(turned, "mia.auc", "merge", "reference") > 0.95
     assert verdict(turned, "merge") == ("leak", "reference")
+    assert {m.adversary for m in turned.metrics if m.attack == "reference"} == {"A1"}
 
 
 def test_a_target_that_fell_back_scores_exactly_half_and_has_a_merged_row() -> None:
