@@ -89,7 +89,7 @@ def deploy(bench: Workbench, method: MethodConfig, target: str, similarity: dict
         "primary": [round(float(value), 10) for value in scores.per_item],
         "raw": {name: round(float(value), 10) for name, value in sorted(scores.raw.items())},
         # Labels are no user text; free text stays in memory and only its digest is kept.
-        "outputs": outputs if bench.dataset.task.kind == "choice" else None,
+        "outputs": outputs if bench.dataset.task.kind != "text" else None,
         "outputs_digest": digest_bytes("\x00".join(outputs).encode()),
     }
 

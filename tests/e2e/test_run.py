@@ -13,7 +13,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from prime_audit import load_results
-from tests.support import environment, run_cli, write_study
+from tests.support import environment, run_cli, user, write_study, write_users
 
 FILES = {
     *("config.resolved.yaml", "journal.jsonl", "manifest.json", "results.json"),
@@ -178,3 +178,16 @@ def test_equal_seeds_give_equal_bytes_and_others_do_not(tmp_path: Path) -> None:
         written.append((home / "run" / "results.json").read_bytes())
     assert written[0] == written[1]
     assert written[0] != written[2]
+
+
+def test_a_rating_task_runs_to_its_own_metrics(tmp_path: Path) -> None:
+    people = [user(name) for name in ("s1", "s2", "s3", "s4")] + [user("t1", "target")]
+    for number, person in enumerate(people):
+        for item in (*person["history"], *person["queries"]):
+            item["answer"] = str(1 + number % 5)
+    path = write_users(tmp_path, *people)
+    study = write_study(tmp_path, task="lamp-3", data={"path": str(path)})
+    finished = run_cli("evaluate", study, home=tmp_path)
+    assert finished.code == 0, finished.stderr
+    found = {metric.id for metric in load_results(tmp_path / "reports" / "small").metrics}
+    assert {"utility.primary", "utility.mae", "utility.rmse"} <= found
