@@ -125,7 +125,7 @@ def _override(raw: dict[str, object], text: str) -> str:
 def _take(node: dict[str, object], last: str, value: object, key: str) -> None:
     """Set a value; a path given on the command line starts at the working directory."""
     node[last] = value
-    if isinstance(value, str) and key in {"data.path", "task", "model.base"}:
+    if isinstance(value, str) and key in {"data.path", "task", "model.base", "sharers.embedder"}:
         node[last] = _located(key, value, Path.cwd())
 
 
@@ -146,7 +146,7 @@ def _step(node: object, part: str, key: str) -> int | str:
 
 def _resolve_paths(raw: dict[str, object], folder: Path) -> None:
     """Make the paths in a study file absolute, starting at the file's folder."""
-    for key in ("data.path", "task", "model.base"):
+    for key in ("data.path", "task", "model.base", "sharers.embedder"):
         section, _, leaf = key.rpartition(".")
         node = raw.get(section) if section else raw
         if isinstance(node, dict) and isinstance(value := node.get(leaf), str):
@@ -160,6 +160,8 @@ def _located(key: str, value: str, folder: Path) -> str:
         is_path = value.endswith((".yaml", ".yml"))
     elif key == "model.base":
         is_path = value.startswith((".", "~", "/")) or (value not in {"tiny", "smollm2"} and path.is_dir())
+    elif key == "sharers.embedder":
+        is_path = value not in {"base", "tfidf"}
     else:
         is_path = True
     return str(path) if is_path else value

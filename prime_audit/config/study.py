@@ -1,26 +1,50 @@
 """The study file as frozen models; every key of a study is declared here and nowhere else."""
 
+import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import (
+    Discriminator,
+    Field,
+    PlainSerializer,
+    SerializationInfo,
+    Tag,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    model_validator,
+)
 
-Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
-Count = Annotated[int, Field(ge=1)]
-Positive = Annotated[float, Field(gt=0)]
-NotNegative = Annotated[float, Field(ge=0)]
-AttackId = Literal["loss", "zlib", "min-k", "min-k++", "reference"]
-ControlId = Literal["base", "own-module", "placebo"]
+from prime_audit.config.methods import (
+    AnyMethod,
+    BaseMethod,
+    MethodKind,
+    MethodSettings,
+    OppuMethod,
+    PrimeMethod,
+    RagMethod,
+    UniformMethod,
+)
+from prime_audit.config.plugins import (
+    ATTACKS,
+    METHODS,
+    knows_attack,
+    method_settings,
+    refuse_shadowing,
+)
+from prime_audit.config.section import Count, Id, Positive, Section
 
-DEFAULT_ATTACKS: tuple[AttackId, ...] = ("loss", "zlib", "min-k", "min-k++", "reference")
+BuiltInAttack = Literal["loss", "zlib", "min-k", "min-k++", "reference"]
+ControlId = Literal["base", "own-module", "placebo", "without-sharer"]
 
-
-class Section(BaseModel):
-    """A part of a study: frozen, no unknown keys, no silent conversion of types, no NaN."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+DEFAULT_ATTACKS: tuple[BuiltInAttack, ...] = get_args(BuiltInAttack)
+_BUILT_IN: tuple[type[MethodSettings], ...] = get_args(AnyMethod)
+METHOD_KINDS: Mapping[str, type[MethodSettings]] = MappingProxyType(
+    {settings.model_fields["kind"].default: settings for settings in _BUILT_IN}
+)
 
 
 class DataConfig(Section):
@@ -64,96 +88,85 @@ class AdaptationConfig(Section):
     lr: Positive | None = None
 
 
-class SharersConfig(Section):
-    """Which sharers' modules a target may merge."""
+class PrivacyConfig(Section):
+    """Differential privacy of the sharers' modules: `epsilon` or `noise`, and the unit that is protected.
 
-    embedder: Literal["base"] = "base"
-    per_target: Count = 3
-
-
-class PretrainedMethod(Section):
-    """The model as it came."""
-
-    kind: Literal["pretrained"]
-    id: Id = "pretrained"
-
-
-class BaseMethod(Section):
-    """The task-adapted model without any personal module."""
-
-    kind: Literal["base"]
-    id: Id = "base"
-
-
-class RagMethod(Section):
-    """The base with the `k` most fitting history items in its prompt."""
-
-    kind: Literal["rag"]
-    id: Id = "rag"
-    k: Count = 2
-
-
-class OppuMethod(Section):
-    """One module trained for each target; `epochs: null` takes those of `training`."""
-
-    kind: Literal["oppu"]
-    id: Id = "oppu"
-    epochs: Count | None = None
-
-
-class UniformMethod(Section):
-    """The mean of the sharers' modules, times `scale`."""
-
-    kind: Literal["uniform"]
-    id: Id = "uniform"
-    scale: float = 1.0
-
-
-class PrimeMethod(Section):
-    """PriME: merge weights found by a gradient-free search for utility minus `alpha` times similarity.
-
-    `budget` counts candidate weights, `population: null` lets the optimiser choose; `sigma` is the first
-    step, `bound` the largest weight; `selection_fraction` of the history is held out to choose the result
-    and `margin` is the gain it must show there over the base; `max_items` caps the items per evaluation.
+    `example` is DP-SGD over a sharer's records; `user` clips the whole module's change and adds noise once.
+    `delta: null` is min(1e-5, 1 / (10 n)) for n records. `clip` bounds an example's gradient or the change.
     """
 
-    kind: Literal["prime"]
-    id: Id = "prime"
-    alpha: NotNegative = 0.1
-    budget: Count = 40
-    population: Annotated[int, Field(ge=2)] | None = None
-    sigma: Positive = 0.3
-    bound: Positive = 1.5
-    selection_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.4
-    margin: NotNegative = 0.0
-    max_items: Annotated[int, Field(ge=2)] | None = None
-    space: Literal["exact"] = "exact"
+    unit: Literal["example", "user"] = "example"
+    epsilon: Positive | None = None
+    noise: Positive | None = None
+    delta: Annotated[float, Field(gt=0, lt=1)] | None = None
+    clip: Positive = 1.0
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if (self.epsilon is None) == (self.noise is None):
+            raise ValueError("give either 'epsilon' or 'noise'")
+        return self
 
 
-MethodKind = Literal["pretrained", "base", "rag", "oppu", "uniform", "prime"]
-METHOD_KINDS: Mapping[str, type[Section]] = MappingProxyType(
-    {
-        "pretrained": PretrainedMethod,
-        "base": BaseMethod,
-        "rag": RagMethod,
-        "oppu": OppuMethod,
-        "uniform": UniformMethod,
-        "prime": PrimeMethod,
-    }
-)
-AnyMethod = PretrainedMethod | BaseMethod | RagMethod | OppuMethod | UniformMethod | PrimeMethod
+class SharersConfig(Section):
+    """Which sharers' modules a target may merge, and how they are trained.
+
+    `embedder` is `base` (the base model), `tfidf`, or a folder of a sentence-transformers model.
+    `representatives` keeps that many sharers, the ones with the longest history in each K-means cluster.
+    `calibration` sets a share of each sharer's records aside for a method that measures its own leak; the
+    audit does not use them. `privacy` trains the modules with differential privacy.
+    """
+
+    embedder: Annotated[str, Field(min_length=1)] = "base"
+    per_target: Count = 3
+    representatives: Count | None = None
+    calibration: Annotated[float, Field(ge=0, le=0.5)] = 0.0
+    privacy: PrivacyConfig | None = None
 
 
-def _method_from_name(value: object) -> object:
-    """A bare word stands for a method of that kind with its defaults."""
-    return {"kind": value} if isinstance(value, str) else value
+def _plugin_first(value: object, built_in: ValidatorFunctionWrapHandler) -> object:
+    """A bare word stands for a method of that kind with its defaults; a plug-in brings its own settings."""
+    if value == "official":
+        value = {"kind": "prime", "preset": "official"}
+    section: object = {"kind": value} if isinstance(value, str) else value
+    kind = section.get("kind") if isinstance(section, dict) else None
+    if not isinstance(kind, str):
+        return built_in(section)
+    if kind in METHOD_KINDS:
+        refuse_shadowing(METHODS, kind)
+        return built_in(section)
+    settings = method_settings(kind)
+    if settings is None:
+        return built_in(section)
+    try:
+        return settings.model_validate_json(json.dumps(section))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        keys = ", ".join(settings.model_fields)
+        raise ValueError(f"{kind}: {where}: {first['msg']} (its keys: {keys})") from error
+
+
+def _as_plugin_or_built_in(method: MethodSettings, info: SerializationInfo) -> dict[str, object]:
+    return method.model_dump(mode=info.mode)
 
 
 MethodConfig = Annotated[
     AnyMethod,
     Field(discriminator="kind"),
-    BeforeValidator(_method_from_name, json_schema_input_type=AnyMethod | MethodKind),
+    WrapValidator(_plugin_first, json_schema_input_type=AnyMethod | MethodKind),
+    PlainSerializer(_as_plugin_or_built_in),
 ]
+
+
+def _known_attack(value: object, built_in: ValidatorFunctionWrapHandler) -> object:
+    if isinstance(value, str) and value in DEFAULT_ATTACKS:
+        refuse_shadowing(ATTACKS, value)
+        return built_in(value)
+    return value if isinstance(value, str) and knows_attack(value) else built_in(value)
+
+
+AttackId = Annotated[BuiltInAttack, WrapValidator(_known_attack)]
 
 
 def _list_or_name(value: object) -> str:
@@ -166,7 +179,11 @@ def _repeated(ids: Sequence[str]) -> str:
 
 
 class AuditConfig(Section):
-    """What is attacked, how members are drawn, and which controls stand beside the methods."""
+    """What is attacked, how members are drawn, and which controls stand beside the methods.
+
+    `premise` attacks that many of the merges that PriME evaluated for each target, to see whether less
+    similarity means less leakage.
+    """
 
     design: Literal["holdout"] = "holdout"
     attacks: Annotated[
@@ -176,10 +193,11 @@ class AuditConfig(Section):
     ] = "default"
     controls: tuple[ControlId, ...] = ("base", "own-module", "placebo")
     canaries: None = None
+    premise: Count | None = None
     permutations: Annotated[int, Field(ge=1000)] = 2000  # a control fires at p < .001
 
     @property
-    def attack_ids(self) -> tuple[AttackId, ...]:
+    def attack_ids(self) -> tuple[str, ...]:
         """The attacks by id, with `default` spelt out."""
         return DEFAULT_ATTACKS if self.attacks == "default" else self.attacks
 
@@ -242,11 +260,11 @@ class StudyConfig(Section):
     adaptation: AdaptationConfig = AdaptationConfig()
     sharers: SharersConfig = SharersConfig()
     methods: Annotated[tuple[MethodConfig, ...], Field(min_length=1)] = (
-        BaseMethod(kind="base"),
-        RagMethod(kind="rag"),
-        OppuMethod(kind="oppu"),
-        UniformMethod(kind="uniform"),
-        PrimeMethod(kind="prime"),
+        BaseMethod(),
+        RagMethod(),
+        OppuMethod(),
+        UniformMethod(),
+        PrimeMethod(),
     )
     audit: AuditConfig = AuditConfig()
     gate: GateConfig = GateConfig()

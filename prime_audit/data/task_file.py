@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from prime_audit.config import parse_yaml
 from prime_audit.config.explain import describe_fault, nearest
-from prime_audit.config.study import Id
+from prime_audit.config.section import Id
 from prime_audit.core import read_text
 from prime_audit.data.tasks import METRICS, TASKS, Kind, Task
 from prime_audit.errors import ConfigError

@@ -1,22 +1,28 @@
 """Methods that personalise a model for one target."""
 
-from prime_audit.personalize.registry import METHODS
+from prime_audit.personalize.built_in import METHODS
+from prime_audit.personalize.registry import register
 from prime_audit.personalize.selection import history_embedding, nearest
 from prime_audit.personalize.types import (
+    Calibration,
     Method,
+    Outcome,
     Personalisation,
     SearchPoint,
     TargetContext,
-    predict_rows,
+    predict_with,
 )
 
 __all__ = [
     "METHODS",
+    "Calibration",
     "Method",
+    "Outcome",
     "Personalisation",
     "SearchPoint",
     "TargetContext",
     "history_embedding",
     "nearest",
-    "predict_rows",
+    "predict_with",
+    "register",
 ]

@@ -11,14 +11,22 @@ from numpy.typing import NDArray
 
 from prime_audit.config import PrimeMethod
 from prime_audit.data import Item
-from prime_audit.modules import AdapterBank
+from prime_audit.modules import AdapterBank, export
 from prime_audit.personalize.objective import Objective, value
+from prime_audit.personalize.registry import register
 from prime_audit.personalize.search import minimise
 from prime_audit.personalize.types import Personalisation, SearchPoint, TargetContext
 
 FINALISTS = 6  # candidates that the selection part sees: few enough not to over-fit it
 
 
+@register(
+    "prime",
+    settings=PrimeMethod,
+    family="merging",
+    label="PriME",
+    source="PriME, EMNLP 2025",
+)
 def prime(context: TargetContext, settings: PrimeMethod) -> Personalisation:
     """Searches merge weights for one target and deploys the best one, or the base.
 
@@ -45,7 +53,7 @@ def prime(context: TargetContext, settings: PrimeMethod) -> Personalisation:
         return _fallback(context, every, "no candidate beat the base on the selection part by the margin")
     return Personalisation(
         prompt=context.plain_prompt,
-        modules=modules,
+        adapter=export(modules, selection[best].weights),
         weights=selection[best].weights,
         sources=context.sharers,
         points=every,

@@ -11,17 +11,32 @@ from numpy.typing import NDArray
 
 from prime_audit.config import BaseMethod, PretrainedMethod, RagMethod
 from prime_audit.data import Item
+from prime_audit.personalize.registry import register
 from prime_audit.personalize.types import Personalisation, TargetContext
 
 # The library sets its own logger to DEBUG on import and would write a line per index.
 logging.getLogger("bm25s").setLevel(logging.WARNING)
 
 
+@register(
+    "pretrained",
+    settings=PretrainedMethod,
+    family="prompt",
+    label="Pretrained model",
+    source="the model as it came",
+)
 def pretrained(context: TargetContext, settings: PretrainedMethod) -> Personalisation:
     """Deploys the model as it came, without task adaptation."""
     return Personalisation(prompt=context.plain_prompt, on_pretrained=True)
 
 
+@register(
+    "base",
+    settings=BaseMethod,
+    family="training",
+    label="Task-adapted base",
+    source="LoRA on public users, merged",
+)
 def base(context: TargetContext, settings: BaseMethod) -> Personalisation:
     """Deploys the task-adapted model: the comparator that is not personalised."""
     return Personalisation(prompt=context.plain_prompt)
@@ -60,6 +75,13 @@ class HistoryIndex:
         return np.asarray(self._bm25.get_scores(words), dtype=np.float64)
 
 
+@register(
+    "rag",
+    settings=RagMethod,
+    family="prompt",
+    label="Retrieval (BM25)",
+    source="LaMP, arXiv:2304.11406",
+)
 def rag(context: TargetContext, settings: RagMethod) -> Personalisation:
     """Puts the ``k`` most relevant items of the target's history in front of each query."""
     index = HistoryIndex(context.target.history)

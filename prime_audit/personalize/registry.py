@@ -1,24 +1,67 @@
-"""The methods that a study file may name."""
+"""The table of methods, and the decorator that puts a method into it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
+from typing import Any, Literal
 
-from prime_audit.personalize.averaging import uniform
-from prime_audit.personalize.own import oppu
-from prime_audit.personalize.prime import prime
-from prime_audit.personalize.prompting import base, pretrained, rag
-from prime_audit.personalize.types import Method
+from prime_audit.config import METHOD_KINDS, MethodSettings, declare_method
+from prime_audit.errors import ConfigError
+from prime_audit.personalize.types import Method, Personalisation, TargetContext
 
-_ALL = (
-    Method("pretrained", "prompt", "Pretrained model", pretrained, source="the model as it came"),
-    Method("base", "training", "Task-adapted base", base, source="LoRA on public users, merged"),
-    Method("rag", "prompt", "Retrieval (BM25)", rag, source="LaMP, arXiv:2304.11406"),
-    Method(
-        "oppu", "training", "Own module (OPPU)", oppu, needs_own_module=True, source="OPPU, arXiv:2402.04401"
-    ),
-    Method(
-        "uniform", "merging", "Uniform merge", uniform, source="average of task vectors, arXiv:2212.04089"
-    ),
-    Method("prime", "merging", "PriME", prime, source="PriME, EMNLP 2025"),
-)
-METHODS: Mapping[str, Method] = MappingProxyType({method.kind: method for method in _ALL})
+Personalise = Callable[[TargetContext, Any], Personalisation]
+
+_methods: dict[str, Method] = {}
+METHODS: Mapping[str, Method] = MappingProxyType(_methods)
+
+
+def register(
+    kind: str,
+    *,
+    settings: type[MethodSettings],
+    family: Literal["prompt", "training", "merging", "control"],
+    label: str,
+    source: str = "",
+    needs_own_module: bool = False,
+    needs_gates: bool = False,
+) -> Callable[[Personalise], Personalise]:
+    """Registers a function as a method that studies may name.
+
+    Args:
+        kind: The name used in study files.
+        settings: What a study may set; a subclass of ``MethodSettings`` with defaults for all keys.
+        family: ``merging`` and ``control`` are audited about the sharers, ``training`` with an own module
+            about the target.
+        label: A short human name.
+        source: Where the method is described.
+        needs_own_module: Whether the target's own module must be trained first.
+        needs_gates: Whether the sharers' gates must be trained first.
+
+    Returns:
+        A decorator; the function itself is returned unchanged.
+
+    Raises:
+        ConfigError: Another method has this kind.
+    """
+    subject: Literal["sharer", "target"] | None = "sharer" if family in ("merging", "control") else None
+    if needs_own_module:
+        subject = "target"
+
+    def add(personalise: Personalise) -> Personalise:
+        if kind in _methods or METHOD_KINDS.get(kind, settings) is not settings:
+            raise ConfigError(f"two methods are called '{kind}'", hint="rename one of them")
+        if kind not in METHOD_KINDS:
+            declare_method(kind, settings)
+        _methods[kind] = Method(
+            kind=kind,
+            family=family,
+            label=label,
+            personalise=personalise,
+            settings=settings,
+            subject=subject,
+            needs_own_module=needs_own_module,
+            needs_gates=needs_gates,
+            source=source,
+        )
+        return personalise
+
+    return add

@@ -2,16 +2,18 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
+from prime_audit.config import MethodSettings
 from prime_audit.core import Seeds
 from prime_audit.data import Item, Task, User
 from prime_audit.models import LanguageModel, predict
 from prime_audit.modules import AdapterBank, LoraModule
 
 PromptBuilder = Callable[[Item], str]
+Note = str | float | int | bool
 
 
 @dataclass(frozen=True)
@@ -19,16 +21,18 @@ class SearchPoint:
     """One evaluated candidate of a search over merge weights.
 
     Attributes:
-        weights: Merge weights, one per sharer.
-        utility: U(w), mean normalised task metric in [0, 1].
-        similarity: S(w), mean agreement with the sharers' own outputs in [0, 1].
+        weights: Merge weights, one per sharer; or one per sharer and layer, sharer by sharer.
+        utility: U(w), mean normalised task metric in [0, 1] or whatever the objective maximises.
+        similarity: S(w), the privacy term; in [0, 1] where it is the agreement with the sharers' outputs.
         part: ``search`` or ``selection``: the part of the target's history it was evaluated on.
+        items: How many items of that part it was evaluated on; fewer than all if it was raced out.
     """
 
     weights: tuple[float, ...]
     utility: float
     similarity: float
     part: str
+    items: int = 0
 
 
 @dataclass(frozen=True)
@@ -37,30 +41,61 @@ class Personalisation:
 
     Attributes:
         prompt: Turns a query into the prompt that the deployed model reads.
-        modules: The modules that the deployed adapter is merged from; empty for the plain model.
-        weights: Merge weights, one per module.
-        sources: The users whose modules those are.
-        on_pretrained: True if the model is the pretrained one instead of the task-adapted base.
+        adapter: The deployed adapter; None for the plain model.
+        sources: The users whose modules the adapter is made from.
+        weights: How much of each source's own change ``s B A`` the adapter holds; its sign says whether the
+            source's leak is turned over.
+        on_pretrained: True if the model is the pretrained one instead of the base.
         reverted: True if the method fell back to the base.
         reason: Why it fell back, or an empty string.
         points: Every evaluated candidate, in order, if the method searched.
         chosen: Position in ``points`` of the deployed candidate, or None.
+        notes: What else the report should say, by name: the optimiser chosen, an SVD's error, and so on.
     """
 
     prompt: PromptBuilder
-    modules: tuple[LoraModule, ...] = ()
-    weights: tuple[float, ...] = ()
+    adapter: LoraModule | None = None
     sources: tuple[str, ...] = ()
+    weights: tuple[float, ...] = ()
     on_pretrained: bool = False
     reverted: bool = False
     reason: str = ""
     points: tuple[SearchPoint, ...] = ()
     chosen: int | None = None
+    notes: Mapping[str, Note] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What another method deployed for the same target; the controls are built from it.
+
+    Attributes:
+        weights: Weight per source, empty if it fell back to the base.
+        norm: Frobenius norm of the deployed change over all layers.
+        adapter: Reads the deployed adapter, or returns None.
+    """
+
+    weights: Mapping[str, float]
+    norm: float
+    adapter: Callable[[], LoraModule | None]
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """A sharer's records that were set aside for measuring its own leak; the audit never sees them.
+
+    Attributes:
+        members: Items that the sharer's module was trained on.
+        nonmembers: Items that nothing was trained on.
+    """
+
+    members: tuple[Item, ...]
+    nonmembers: tuple[Item, ...]
 
 
 @dataclass(frozen=True)
 class TargetContext:
-    """Everything a method may see of one target. It never holds a record that was held out.
+    """Everything a method may see of one target. It never holds a record that the audit holds out.
 
     Attributes:
         task: The task that is personalised.
@@ -70,6 +105,9 @@ class TargetContext:
         sharers: The sharers selected for this target, most similar first.
         similarity: Their cosine similarities with the target.
         module: Loads a user's trained module.
+        gates: Loads the gates of a sharer's module by layer ``(d_in,)``, for a method that ``needs_gates``.
+        calibration: Returns a sharer's calibration records, or None if none were set aside.
+        others: What other methods deployed for this target, for a method that names them with ``of``.
     """
 
     task: Task
@@ -79,6 +117,9 @@ class TargetContext:
     sharers: tuple[str, ...] = ()
     similarity: Mapping[str, float] = field(default_factory=dict)
     module: Callable[[str], LoraModule] | None = None
+    gates: Callable[[str], Mapping[str, Any]] | None = None
+    calibration: Callable[[str], Calibration] | None = None
+    others: Mapping[str, Outcome] = field(default_factory=dict)
 
     def load(self, user: str) -> LoraModule:
         """Returns the trained module of ``user``."""
@@ -86,9 +127,17 @@ class TargetContext:
             raise ValueError("this context holds no modules")
         return self.module(user)
 
+    def modules(self) -> tuple[LoraModule, ...]:
+        """Returns the modules of the selected sharers, most similar first."""
+        return tuple(self.load(sharer) for sharer in self.sharers)
+
     def plain_prompt(self, item: Item) -> str:
         """Returns the task's prompt for ``item`` without any personal context."""
         return self.task.prompt(item.input)
+
+    def latest(self, count: int | None) -> tuple[Item, ...]:
+        """Returns the last ``count`` items of the target's history; None for all of them."""
+        return self.target.history if count is None else self.target.history[-count:]
 
 
 @dataclass(frozen=True)
@@ -97,41 +146,41 @@ class Method:
 
     Attributes:
         kind: The name used in study files.
-        family: ``prompt``, ``training`` or ``merging``.
+        family: ``prompt``, ``training``, ``merging``, or ``control`` for a merge that stands beside another.
         label: A short human name.
         personalise: The function; it takes the target's context and the method's settings.
+        settings: What a study may set.
+        subject: Whose privacy the deployed adapter is about; None if the method deploys no adapter.
         needs_own_module: True if the target's own module must be trained first.
+        needs_gates: True if the sharers' gates must be trained first.
         source: Where the method is described.
     """
 
     kind: str
-    family: str
+    family: Literal["prompt", "training", "merging", "control"]
     label: str
     personalise: Callable[[TargetContext, Any], Personalisation]
+    settings: type[MethodSettings]
+    subject: Literal["sharer", "target"] | None = None
     needs_own_module: bool = False
+    needs_gates: bool = False
     source: str = ""
 
 
-def predict_rows(
-    model: LanguageModel,
-    task: Task,
-    prompts: Sequence[str],
-    modules: Sequence[LoraModule],
-    weights: Sequence[float],
+def predict_with(
+    model: LanguageModel, task: Task, prompts: Sequence[str], adapter: LoraModule | None
 ) -> list[str]:
-    """Predicts every prompt with one and the same merge of modules.
+    """Predicts every prompt with one adapter.
 
     Args:
-        model: The model the modules belong to.
+        model: The model the adapter belongs to.
         task: The task; it decides between label scoring and decoding.
         prompts: Complete prompts.
-        modules: Modules to merge; none means the plain model.
-        weights: One weight per module.
+        adapter: The adapter; None means the plain model.
 
     Returns:
         One prediction per prompt.
     """
-    if not modules:
+    if adapter is None:
         return predict(model, task, prompts)
-    rows = np.tile(np.asarray(weights, dtype=np.float64), (len(prompts), 1))
-    return predict(model, task, prompts, adapters=AdapterBank(modules), weights=rows)
+    return predict(model, task, prompts, adapters=AdapterBank([adapter]), weights=np.ones((len(prompts), 1)))

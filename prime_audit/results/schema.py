@@ -170,29 +170,44 @@ class Distribution(_Frozen):
 
 
 class SearchPoint(_Frozen):
-    """One evaluated merge: weights, utility, similarity, and the part of the history it was measured on."""
+    """One evaluated merge: weights, utility, privacy term, and the part of the history it was measured on.
+
+    `w` holds one weight per sharer, or one per sharer and layer, sharer by sharer. `items` counts the items
+    it was measured on: fewer than the others' where it was dropped early.
+    """
 
     w: tuple[float, ...]
     u: float | None
     s: float | None = None
     part: str = ""
+    items: Count = 0
 
 
 class Search(_Frozen):
-    """How the merge weights for one target were found; `chosen` is a position in `points`."""
+    """What a merging method deployed for one target, and how it was found.
+
+    `weights` says how much of each sharer's own change is deployed (empty where the base is), `norm_ratio`
+    how large the deployed change is beside the mean of the sharers'. `chosen` is a position in `points`.
+    """
 
     method: Id
     target: Id
     sharers: tuple[Id, ...]
-    points: tuple[SearchPoint, ...]
+    points: tuple[SearchPoint, ...] = ()
     chosen: Count | None = None
+    weights: tuple[float, ...] = ()
+    norm_ratio: float | None = None
     reverted: bool = False
     reason: str = ""
+    notes: dict[str, SliceValue] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if any(len(point.w) != len(self.sharers) for point in self.points):
-            raise ValueError("every point of a search needs one weight per sharer")
+        count = len(self.sharers)
+        if any(not point.w or len(point.w) % count for point in self.points):
+            raise ValueError("every point of a search needs one weight per sharer, or one per layer too")
+        if self.weights and len(self.weights) != count:
+            raise ValueError("the deployed weights need one per sharer")
         if self.chosen is not None and self.chosen >= len(self.points):
             raise ValueError("the chosen point is not among the points of the search")
         return self

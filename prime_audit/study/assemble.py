@@ -75,8 +75,8 @@ def config_digest(bench: Workbench) -> str:
 
 def _groups(bench: Workbench, outputs: Outputs) -> list[Subjects]:
     """Collects the evidence: merged modules about sharers, own modules about targets."""
-    merging = [m for m in bench.config.methods if METHODS[m.kind].family == "merging"]
-    own = [m for m in bench.config.methods if METHODS[m.kind].needs_own_module]
+    merging = [m for m in bench.config.methods if METHODS[m.kind].subject == "sharer"]
+    own = [m for m in bench.config.methods if METHODS[m.kind].subject == "target"]
     controls = bench.config.audit.controls
     groups = []
     if merging:
@@ -166,26 +166,30 @@ def _attack(name: str) -> AttackInfo:
 
 
 def _searches(bench: Workbench, outputs: Outputs) -> list[Search]:
-    found = []
-    for method in bench.config.methods:
-        for target in bench.dataset.targets:
-            output = outputs[f"deploy/{method.id}/{target.id}"]
-            if not output["points"]:
-                continue
-            found.append(
-                Search.model_validate(
-                    {
-                        "method": method.id,
-                        "target": target.id,
-                        "sharers": tuple(outputs["select"]["selected"][target.id]),
-                        "points": tuple({**p, "w": tuple(p["w"])} for p in output["points"]),
-                        "chosen": output["chosen"],
-                        "reverted": output["reverted"],
-                        "reason": output["reason"],
-                    }
-                )
-            )
-    return found
+    about_sharers = [m for m in bench.config.methods if METHODS[m.kind].subject == "sharer"]
+    return [
+        _search(method.id, target.id, outputs) for method in about_sharers for target in bench.dataset.targets
+    ]
+
+
+def _search(method: str, target: str, outputs: Outputs) -> Search:
+    output = outputs[f"deploy/{method}/{target}"]
+    sharers = tuple(outputs["select"]["selected"][target])
+    weights = dict(zip(output["sources"], output["weights"], strict=True))
+    return Search.model_validate(
+        {
+            "method": method,
+            "target": target,
+            "sharers": sharers,
+            "points": tuple({**p, "w": tuple(p["w"])} for p in output["points"]),
+            "chosen": output["chosen"],
+            "weights": tuple(weights.get(sharer, 0.0) for sharer in sharers) if weights else (),
+            "norm_ratio": output["norm_ratio"],
+            "reverted": output["reverted"],
+            "reason": output["reason"],
+            "notes": output["notes"],
+        }
+    )
 
 
 def _coverage(bench: Workbench, tables: AuditTables, outputs: Outputs) -> Coverage:

@@ -10,8 +10,12 @@ from prime_audit.study.units import Output, Unit
 
 def finished(unit: Unit, journal: Journal) -> bool:
     """Returns whether a unit is journalled and what it left is still there."""
-    kept = unit.artefact is None or unit.artefact.exists()
-    return kept and journal.get(unit.key) is not None
+    entry = journal.get(unit.key)
+    if entry is None:
+        return False
+    # A method that deploys the plain model leaves no adapter.
+    leaves_nothing = unit.artefact is None or entry["output"].get("adapter", "") is None
+    return leaves_nothing or (unit.artefact is not None and unit.artefact.exists())
 
 
 def run_units(units: Sequence[Unit], journal: Journal, progress: Progress) -> dict[str, Output]:

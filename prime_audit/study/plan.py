@@ -65,6 +65,8 @@ class Planner:
             artefact = self.bench.store.path(key)
         elif stage == "score":
             artefact = self.bench.evidence_path(name)
+        elif stage == "deploy":
+            artefact = self.bench.adapter_path(*name.split("/")[1:])
         self.units.append(Unit(name=name, stage=stage, key=key, run=run, artefact=artefact))
 
     def adapt(self) -> list[str]:
@@ -97,8 +99,7 @@ class Planner:
 
     def evaluate(self, method: MethodConfig, target: str, needs: list[str]) -> None:
         """Plans personalisation, answers and evidence of one method for one target."""
-        family = METHODS[method.kind].family
-        merging, own = family == "merging", METHODS[method.kind].needs_own_module
+        about = METHODS[method.kind].subject
         name = f"deploy/{method.id}/{target}"
         user = self.bench.dataset.user(target)
         part = {
@@ -109,22 +110,19 @@ class Planner:
         }
 
         def run_deploy(outputs: Outputs) -> Output:
-            similarity = outputs["select"]["selected"][target] if merging else {}
+            similarity = outputs["select"]["selected"][target] if about == "sharer" else {}
             return work.deploy(self.bench, method, target, similarity)
 
         self.add(name, part, needs, run_deploy)
-        if not (merging or own):
+        if about is None:
             return
         scoring = f"score/{method.id}/{target}"
 
         def run_score(outputs: Outputs) -> Output:
-            deployed = outputs[name]
-            subjects = list(outputs["select"]["selected"][target]) if merging else [target]
-            return work.score_deployed(
-                self.bench, scoring, deployed["sources"], deployed["weights"], subjects
-            )
+            subjects = list(outputs["select"]["selected"][target]) if about == "sharer" else [target]
+            return work.score_deployed(self.bench, scoring, outputs[name], subjects)
 
-        self.add(scoring, self._histories(), (name, *self._base_scores(merging, target)), run_score)
+        self.add(scoring, self._histories(), (name, *self._base_scores(about == "sharer", target)), run_score)
 
     def base_scores(self, users: Iterable[str], needs: list[str]) -> None:
         """Plans one scoring pass of the base per audited user."""
@@ -143,7 +141,7 @@ class Planner:
                 name,
                 self._histories(),
                 needs,
-                partial(_alone, work.score_deployed, self.bench, name, [sharer.id], [1.0], [sharer.id]),
+                partial(_alone, work.score_merge, self.bench, name, [sharer.id], [1.0], [sharer.id]),
             )
 
     def placebos(self) -> None:
@@ -158,7 +156,7 @@ class Planner:
                 rng = self.bench.seeds.generator("placebo", target)
                 chosen = sorted(rng.choice(others, size=min(len(selected), len(others)), replace=False))
                 weights = [1 / len(chosen)] * len(chosen)
-                return work.score_deployed(self.bench, name, [str(c) for c in chosen], weights, selected)
+                return work.score_merge(self.bench, name, [str(c) for c in chosen], weights, selected)
 
             trained = [f"train/{other}" for other in names]
             self.add(name, self._histories(), ("select", *trained, *self._base_scores(True, "")), run)
@@ -193,7 +191,7 @@ def plan(bench: Workbench, model: Mapping[str, str]) -> list[Unit]:
     planner = Planner(bench, model)
     adapted = planner.adapt()
     kinds = [METHODS[method.kind] for method in config.methods]
-    merging = any(kind.family == "merging" for kind in kinds)
+    merging = any(kind.subject == "sharer" for kind in kinds)
     own = next((m for m in config.methods if METHODS[m.kind].needs_own_module), None)
     sharers = [sharer.id for sharer in dataset.sharers] if merging else []
     targets = [target.id for target in dataset.targets]
@@ -234,7 +232,7 @@ def _needs(
     method: MethodConfig, target: str, adapted: list[str], trained: list[str], own: dict[str, str]
 ) -> list[str]:
     kind = METHODS[method.kind]
-    if kind.family == "merging":
+    if kind.subject == "sharer":
         return [*adapted, *trained, "select"]
     return [*adapted, own[target]] if kind.needs_own_module else adapted
 
@@ -247,7 +245,7 @@ def check_feasible(bench: Workbench) -> None:
         DataError: Named by the users whose coin flips leave nothing to train on.
     """
     config, dataset = bench.config, bench.dataset
-    merging = [method for method in config.methods if METHODS[method.kind].family == "merging"]
+    merging = [method for method in config.methods if METHODS[method.kind].subject == "sharer"]
     if not dataset.targets:
         raise ConfigError("the data hold no target", hint="give at least one user the role 'target'")
     if merging and len(dataset.sharers) < config.sharers.per_target:

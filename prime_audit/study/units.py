@@ -8,7 +8,7 @@ from typing import Any
 from prime_audit.core import digest_json
 
 # Part of every key. Raised when a change makes a unit's output differ, so that old outputs are not reused.
-CODE_VERSION = 2
+CODE_VERSION = 3
 
 Output = dict[str, Any]
 Outputs = Mapping[str, Output]

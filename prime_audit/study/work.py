@@ -10,14 +10,14 @@ from prime_audit.config import MethodConfig
 from prime_audit.core import Seeds, digest_bytes
 from prime_audit.data import Item
 from prime_audit.models import score_tokens
-from prime_audit.modules import AdapterBank, LoraModule, adapt, export, train_module, write_module
+from prime_audit.modules import AdapterBank, LoraModule, adapt, read_module, train_module, write_module
 from prime_audit.personalize import (
     METHODS,
     Personalisation,
     TargetContext,
     history_embedding,
     nearest,
-    predict_rows,
+    predict_with,
 )
 from prime_audit.study.units import Output
 from prime_audit.study.workbench import Workbench
@@ -81,7 +81,7 @@ def deploy(bench: Workbench, method: MethodConfig, target: str, similarity: dict
     deployed = METHODS[method.kind].personalise(context, method)
     model = bench.pretrained if deployed.on_pretrained else bench.base
     prompts = [deployed.prompt(query) for query in user.queries]
-    outputs = predict_rows(model, bench.dataset.task, prompts, deployed.modules, deployed.weights)
+    outputs = predict_with(model, bench.dataset.task, prompts, deployed.adapter)
     scores = score(bench.dataset.task, outputs, [query.answer or "" for query in user.queries])
     return {
         **_provenance(deployed),
@@ -101,25 +101,23 @@ def _provenance(deployed: Personalisation) -> Output:
         "reverted": deployed.reverted,
         "reason": deployed.reason,
         "chosen": deployed.chosen,
+        "notes": dict(deployed.notes),
         "points": [
-            {"w": list(p.weights), "u": p.utility, "s": p.similarity, "part": p.part} for p in deployed.points
+            {"w": list(p.weights), "u": p.utility, "s": p.similarity, "part": p.part, "items": p.items}
+            for p in deployed.points
         ],
     }
 
 
 def _adapter(bench: Workbench, method: str, target: str, deployed: Personalisation) -> Output:
-    """Writes the deployed adapter; returns its digest and its norm relative to its sources' mean norm."""
-    if not deployed.modules:
-        return {"adapter": None, "norm_ratio": 0.0}
-    adapter = _as_one_module(deployed.modules, deployed.weights)
-    folder = bench.out / "modules" / method / target
-    write_module(adapter, folder, bench.base.name)
-    mean = float(np.mean([module.norm() for module in deployed.modules]))
-    return {"adapter": adapter.digest, "norm_ratio": round(adapter.norm() / mean, 10) if mean else 0.0}
-
-
-def _as_one_module(modules: tuple[LoraModule, ...], weights: tuple[float, ...]) -> LoraModule:
-    return modules[0] if len(modules) == 1 and weights == (1.0,) else export(modules, weights)
+    """Writes the deployed adapter; returns its digest, its norm, and that over its sources' mean norm."""
+    if deployed.adapter is None:
+        return {"adapter": None, "norm": 0.0, "norm_ratio": 0.0}
+    write_module(deployed.adapter, bench.adapter_path(method, target), bench.base.name)
+    norm = deployed.adapter.norm()
+    mean = float(np.mean([bench.module(user).norm() for user in deployed.sources]))
+    ratio = round(norm / mean, 10) if mean else 0.0
+    return {"adapter": deployed.adapter.digest, "norm": round(norm, 10), "norm_ratio": ratio}
 
 
 def score_base(bench: Workbench, user: str) -> Output:
@@ -127,25 +125,41 @@ def score_base(bench: Workbench, user: str) -> Output:
     return _score(bench, f"score/base/{user}", [user], (), ())
 
 
-def score_deployed(
+def score_deployed(bench: Workbench, name: str, deployed: Output, subjects: Sequence[str]) -> Output:
+    """Scores the subjects' whole histories with what was deployed, read back from the run directory.
+
+    Args:
+        bench: The workbench.
+        name: The unit's name, ``score/<method>/<target>``, under which the evidence is written.
+        deployed: Output of the unit that deployed; without an adapter it is the base that is audited.
+        subjects: Whose histories are scored, in this order.
+
+    Returns:
+        The number of records scored.
+    """
+    if deployed["adapter"] is None:
+        scores = TokenScores.concat([bench.evidence(f"score/base/{user}") for user in subjects])
+        bench.save_evidence(name, scores)
+        return {"records": len(scores)}
+    _, method, target = name.split("/")
+    return _score(bench, name, subjects, (read_module(bench.adapter_path(method, target)),), (1.0,))
+
+
+def score_merge(
     bench: Workbench, name: str, modules: Sequence[str], weights: Sequence[float], subjects: Sequence[str]
 ) -> Output:
-    """Scores the subjects' whole histories with a merge of modules.
+    """Scores the subjects' whole histories with a merge of users' modules that nobody deployed.
 
     Args:
         bench: The workbench.
         name: The unit's name, under which the evidence is written.
-        modules: The users whose modules are merged; empty for the base, whose evidence exists already.
+        modules: The users whose modules are merged.
         weights: One merge weight per module.
         subjects: Whose histories are scored, in this order.
 
     Returns:
         The number of records scored.
     """
-    if not modules:
-        scores = TokenScores.concat([bench.evidence(f"score/base/{user}") for user in subjects])
-        bench.save_evidence(name, scores)
-        return {"records": len(scores)}
     return _score(bench, name, subjects, tuple(bench.module(user) for user in modules), weights)
 
 

@@ -102,6 +102,10 @@ class Workbench:
         """Returns the coin flips of a user's history; True is IN."""
         return np.array(self.holdout.flips[user], dtype=bool)
 
+    def adapter_path(self, method: str, target: str) -> Path:
+        """Returns where the adapter that a method deploys for a target lies in the run directory."""
+        return self.out / "modules" / method / target
+
     def evidence_path(self, name: str) -> Path:
         """Returns where a scoring unit writes its evidence."""
         # The key keeps evidence of other data or settings apart, and names apart that differ in a dot alone.
