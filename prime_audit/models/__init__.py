@@ -1,18 +1,23 @@
 """Base language models: loading, per-token scoring, label scoring, decoding, embedding."""
 
 from prime_audit.models.adapters import RowAdapters
-from prime_audit.models.decoding import generate, predict, score_labels
+from prime_audit.models.decoding import choose_labels, generate, predict, score_labels
+from prime_audit.models.distributions import answer_distributions
 from prime_audit.models.embedding import embed
 from prime_audit.models.encoding import Encoded, Example, encode, encode_all
 from prime_audit.models.language_model import LanguageModel
 from prime_audit.models.loading import load_model
+from prime_audit.models.sampling import Draws
 from prime_audit.models.scoring import score_tokens
 
 __all__ = [
+    "Draws",
     "Encoded",
     "Example",
     "LanguageModel",
     "RowAdapters",
+    "answer_distributions",
+    "choose_labels",
     "embed",
     "encode",
     "encode_all",

@@ -1,6 +1,7 @@
 """Methods that personalise a model for one target."""
 
 from prime_audit.personalize.built_in import METHODS
+from prime_audit.personalize.mixture import Mixture
 from prime_audit.personalize.registry import register
 from prime_audit.personalize.selection import history_embedding, nearest
 from prime_audit.personalize.types import (
@@ -17,6 +18,7 @@ __all__ = [
     "METHODS",
     "Calibration",
     "Method",
+    "Mixture",
     "Outcome",
     "Personalisation",
     "SearchPoint",
