@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from prime_audit.config import MethodConfig, StudyConfig
+from prime_audit.config.explain import nearest
 from prime_audit.core import Seeds, digest_json
 from prime_audit.data import Dataset, Item, draw_holdout
 from prime_audit.errors import ConfigError, DataError
@@ -111,7 +112,11 @@ class Planner:
 
         def run_deploy(outputs: Outputs) -> Output:
             similarity = outputs["select"]["selected"][target] if about == "sharer" else {}
-            return work.deploy(self.bench, method, target, similarity)
+            of = _named_by(method)
+            others = (
+                {of: work.outcome(self.bench, of, target, outputs[f"deploy/{of}/{target}"])} if of else {}
+            )
+            return work.deploy(self.bench, method, target, similarity, others)
 
         self.add(name, part, needs, run_deploy)
         if about is None:
@@ -208,7 +213,8 @@ def plan(bench: Workbench, model: Mapping[str, str]) -> list[Unit]:
             lambda outputs: work.select(bench),
         )
     planner.base_scores([*sharers, *own_trained], adapted)
-    for method in config.methods:
+    # A control follows the method that it is built from, wherever the study lists it.
+    for method in sorted(config.methods, key=lambda method: _named_by(method) is not None):
         for target in targets:
             planner.evaluate(method, target, _needs(method, target, adapted, trained, own_trained))
     if merging and "own-module" in config.audit.controls:
@@ -232,9 +238,36 @@ def _needs(
     method: MethodConfig, target: str, adapted: list[str], trained: list[str], own: dict[str, str]
 ) -> list[str]:
     kind = METHODS[method.kind]
+    of = _named_by(method)
     if kind.subject == "sharer":
-        return [*adapted, *trained, "select"]
+        return [*adapted, *trained, "select", *([f"deploy/{of}/{target}"] if of else [])]
     return [*adapted, own[target]] if kind.needs_own_module else adapted
+
+
+def _named_by(method: MethodConfig) -> str | None:
+    """Returns the id of the method that a control is built from; None for any other method."""
+    of: str | None = getattr(method, "of", None)
+    return of
+
+
+def _check_controls(config: StudyConfig) -> None:
+    """Refuses a control whose ``of`` names nothing that it could be built from."""
+    ids = [method.id for method in config.methods]
+    controls = [method for method in config.methods if _named_by(method) is not None]
+    valid = [m.id for m in config.methods if METHODS[m.kind].subject == "sharer" and m not in controls]
+    for method in controls:
+        of = _named_by(method) or ""
+        if of in valid:
+            continue
+        why = "does not merge sharers' modules" if of in ids else "is no method of this study"
+        if of in [control.id for control in controls]:
+            why = "is a control itself"
+        meant = nearest(of, valid)
+        hint = f"set 'of' to one of: {', '.join(valid)}" if valid else "add a method that merges sharers"
+        raise ConfigError(
+            f"methods: the control '{method.id}' is of '{of}', which {why}",
+            hint=f"did you mean '{meant}'?" if meant else hint,
+        )
 
 
 def check_feasible(bench: Workbench) -> None:
@@ -245,6 +278,7 @@ def check_feasible(bench: Workbench) -> None:
         DataError: Named by the users whose coin flips leave nothing to train on.
     """
     config, dataset = bench.config, bench.dataset
+    _check_controls(config)
     merging = [method for method in config.methods if METHODS[method.kind].subject == "sharer"]
     if not dataset.targets:
         raise ConfigError("the data hold no target", hint="give at least one user the role 'target'")

@@ -1,6 +1,6 @@
 """What each kind of unit does. Every function returns a small output that holds no user text."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ from prime_audit.models import score_tokens
 from prime_audit.modules import AdapterBank, LoraModule, adapt, read_module, train_module, write_module
 from prime_audit.personalize import (
     METHODS,
+    Outcome,
     Personalisation,
     TargetContext,
     history_embedding,
@@ -66,7 +67,33 @@ def select(bench: Workbench) -> Output:
     return {"selected": nearest(targets, sharers, bench.config.sharers.per_target)}
 
 
-def deploy(bench: Workbench, method: MethodConfig, target: str, similarity: dict[str, float]) -> Output:
+def outcome(bench: Workbench, method: str, target: str, deployed: Output) -> Outcome:
+    """Tells a control what another method deployed, read back from the run directory when it asks.
+
+    Args:
+        bench: The workbench.
+        method: The other method's id.
+        target: The target.
+        deployed: Output of the other method's unit for this target.
+
+    Returns:
+        Its weights, its norm and a reader of its adapter.
+    """
+
+    def adapter() -> LoraModule | None:
+        return read_module(bench.adapter_path(method, target)) if deployed["adapter"] is not None else None
+
+    weights = dict(zip(deployed["sources"], deployed["weights"], strict=True))
+    return Outcome(weights=weights, norm=deployed["norm"], adapter=adapter)
+
+
+def deploy(
+    bench: Workbench,
+    method: MethodConfig,
+    target: str,
+    similarity: dict[str, float],
+    others: Mapping[str, Outcome],
+) -> Output:
     """Personalises for one target, answers its queries and writes the adapter that would be deployed."""
     user = bench.dataset.user(target)
     context = TargetContext(
@@ -77,6 +104,7 @@ def deploy(bench: Workbench, method: MethodConfig, target: str, similarity: dict
         sharers=tuple(similarity),
         similarity=similarity,
         module=bench.module,
+        others=others,
     )
     deployed = METHODS[method.kind].personalise(context, method)
     model = bench.pretrained if deployed.on_pretrained else bench.base
