@@ -2,6 +2,7 @@
 
 import prime_audit.personalize.averaging
 import prime_audit.personalize.own
+import prime_audit.personalize.per_pcs
 import prime_audit.personalize.prime
 import prime_audit.personalize.prompting  # noqa: F401
 from prime_audit.personalize.registry import METHODS
