@@ -3,17 +3,22 @@
 from prime_audit.modules.bank import AdapterBank
 from prime_audit.modules.export import export
 from prime_audit.modules.files import read_module, write_module
+from prime_audit.modules.gates import GateSettings, read_gates, train_gates, write_gates
 from prime_audit.modules.lora import LoraModule
 from prime_audit.modules.merging import merged_into
 from prime_audit.modules.training import adapt, train_module
 
 __all__ = [
     "AdapterBank",
+    "GateSettings",
     "LoraModule",
     "adapt",
     "export",
     "merged_into",
+    "read_gates",
     "read_module",
+    "train_gates",
     "train_module",
+    "write_gates",
     "write_module",
 ]

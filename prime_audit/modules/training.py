@@ -122,7 +122,7 @@ def _optimise(lm: LanguageModel, encoded: Sequence[Encoded], training: TrainingC
     for step, batch in enumerate(batches):
         for group in optimiser.param_groups:
             group["lr"] = training.lr * 0.5 * (1.0 + math.cos(math.pi * step / len(batches)))
-        loss = _loss(lm, [encoded[i] for i in batch.tolist()])
+        loss = mean_loss(lm, [encoded[i] for i in batch.tolist()])
         if not math.isfinite(loss.item()):
             raise ModelError(
                 f"the training loss is not finite at step {step + 1} of {len(batches)}",
@@ -134,8 +134,16 @@ def _optimise(lm: LanguageModel, encoded: Sequence[Encoded], training: TrainingC
         optimiser.step()
 
 
-def _loss(lm: LanguageModel, batch: Sequence[Encoded]) -> Tensor:
-    """Returns the mean negative log-likelihood of the batch's scored tokens, in nats."""
+def mean_loss(lm: LanguageModel, batch: Sequence[Encoded]) -> Tensor:
+    """Returns the mean negative log-likelihood of a batch's scored tokens, with its gradient.
+
+    Args:
+        lm: The model, with whatever layers or hooks are being trained.
+        batch: Encoded examples.
+
+    Returns:
+        A scalar, in nats per token.
+    """
     ids, mask = pad(lm, [one.ids for one in batch])
     wanted = predicted_mask(lm, batch, ids.shape[1])
     states = states_of(lm, ids, mask)[:, :-1][wanted]

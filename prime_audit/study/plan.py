@@ -14,6 +14,7 @@ from prime_audit.config.explain import nearest
 from prime_audit.core import Seeds, digest_json
 from prime_audit.data import Dataset, Item, draw_holdout
 from prime_audit.errors import ConfigError, DataError
+from prime_audit.modules import GateSettings
 from prime_audit.personalize import METHODS
 from prime_audit.study import work
 from prime_audit.study.inputs import load_dataset
@@ -62,7 +63,7 @@ class Planner:
         self.keys[name] = key
         stage = name.split("/")[0]
         artefact = None
-        if stage in ("adapt", "train"):
+        if stage in ("adapt", "train", "gate"):
             artefact = self.bench.store.path(key)
         elif stage == "score":
             artefact = self.bench.evidence_path(name)
@@ -96,6 +97,19 @@ class Planner:
             "items": _digest_items(self.bench.seen(self.bench.dataset.user(user)).history),
         }
         self.add(name, part, needs, lambda outputs: work.train(self.bench, user, epochs))
+        return name
+
+    def gate(self, sharer: str, settings: GateSettings) -> str:
+        """Plans the training of the gates of one sharer's module, on the same records."""
+        name = f"gate/{sharer}"
+        part = {
+            **self._root,
+            **_trainer(),
+            "steps": settings.steps,
+            "lr": settings.lr,
+            "batch_size": settings.batch_size,
+        }
+        self.add(name, part, (f"train/{sharer}",), partial(_alone, work.gate, self.bench, sharer, settings))
         return name
 
     def evaluate(self, method: MethodConfig, target: str, needs: list[str]) -> None:
@@ -203,6 +217,8 @@ def plan(bench: Workbench, model: Mapping[str, str]) -> list[Unit]:
     trained = [planner.train(sharer, None, adapted) for sharer in sharers]
     own_epochs = getattr(own, "epochs", None)
     own_trained = {t: planner.train(t, own_epochs, adapted) for t in targets} if own else {}
+    gated: Any = next((m for m in config.methods if METHODS[m.kind].needs_gates), None)
+    gates = [planner.gate(sharer, gated) for sharer in sharers] if gated else []
     if merging:
         part = {"per_target": config.sharers.per_target, "embedder": config.sharers.embedder}
         histories = _digest_items([i for user in dataset.users for i in bench.seen(user).history])
@@ -215,8 +231,9 @@ def plan(bench: Workbench, model: Mapping[str, str]) -> list[Unit]:
     planner.base_scores([*sharers, *own_trained], adapted)
     # A control follows the method that it is built from, wherever the study lists it.
     for method in sorted(config.methods, key=lambda method: _named_by(method) is not None):
+        shared = [*trained, *gates] if METHODS[method.kind].needs_gates else trained
         for target in targets:
-            planner.evaluate(method, target, _needs(method, target, adapted, trained, own_trained))
+            planner.evaluate(method, target, _needs(method, target, adapted, shared, own_trained))
     if merging and "own-module" in config.audit.controls:
         planner.own_modules()
     if merging and "placebo" in config.audit.controls:
@@ -235,12 +252,12 @@ def _alone(do: Callable[..., Output], *arguments: object) -> Output:
 
 
 def _needs(
-    method: MethodConfig, target: str, adapted: list[str], trained: list[str], own: dict[str, str]
+    method: MethodConfig, target: str, adapted: list[str], shared: list[str], own: dict[str, str]
 ) -> list[str]:
     kind = METHODS[method.kind]
     of = _named_by(method)
     if kind.subject == "sharer":
-        return [*adapted, *trained, "select", *([f"deploy/{of}/{target}"] if of else [])]
+        return [*adapted, *shared, "select", *([f"deploy/{of}/{target}"] if of else [])]
     return [*adapted, own[target]] if kind.needs_own_module else adapted
 
 
@@ -303,6 +320,12 @@ def check_feasible(bench: Workbench) -> None:
     if len(owners) > 1:
         raise ConfigError(
             f"methods {', '.join(owners)} would each train a module of every target",
+            hint="keep one of them in a study",
+        )
+    gated = [method.id for method in config.methods if METHODS[method.kind].needs_gates]
+    if len(gated) > 1:
+        raise ConfigError(
+            f"methods {', '.join(gated)} would each train gates of every sharer",
             hint="keep one of them in a study",
         )
 

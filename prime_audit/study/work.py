@@ -10,7 +10,17 @@ from prime_audit.config import MethodConfig
 from prime_audit.core import Seeds, digest_bytes
 from prime_audit.data import Item
 from prime_audit.models import score_tokens
-from prime_audit.modules import AdapterBank, LoraModule, adapt, read_module, train_module, write_module
+from prime_audit.modules import (
+    AdapterBank,
+    GateSettings,
+    LoraModule,
+    adapt,
+    read_module,
+    train_gates,
+    train_module,
+    write_gates,
+    write_module,
+)
 from prime_audit.personalize import (
     METHODS,
     Outcome,
@@ -53,6 +63,18 @@ def train(bench: Workbench, user: str, epochs: int | None = None) -> Output:
         write_module(module, folder, bench.base.name)
 
     return {"reused": bench.store.ensure(bench.keys[f"train/{user}"], write), "items": len(members)}
+
+
+def gate(bench: Workbench, user: str, settings: GateSettings) -> Output:
+    """Trains the gates of one sharer's module on the records that the module was trained on."""
+    members = bench.holdout.members(bench.dataset.user(user))
+
+    def write(folder: Path) -> None:
+        examples = [bench.example(item) for item in members]
+        seed = bench.seeds.integer("gate", user)
+        write_gates(train_gates(bench.base, bench.module(user), examples, settings, seed), folder)
+
+    return {"reused": bench.store.ensure(bench.keys[f"gate/{user}"], write), "items": len(members)}
 
 
 def select(bench: Workbench) -> Output:
@@ -104,6 +126,7 @@ def deploy(
         sharers=tuple(similarity),
         similarity=similarity,
         module=bench.module,
+        gates=bench.gates,
         others=others,
     )
     deployed = METHODS[method.kind].personalise(context, method)

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from attacks import TokenScores
 from prime_audit.config import StudyConfig
 from prime_audit.core import Seeds
 from prime_audit.data import Dataset, Holdout, Item, User
 from prime_audit.models import Example, LanguageModel, encode_all, load_model
-from prime_audit.modules import LoraModule, merged_into, read_module
+from prime_audit.modules import LoraModule, merged_into, read_gates, read_module
 from prime_audit.study.store import Store
 
 
@@ -38,6 +39,7 @@ class Workbench:
     out: Path
     keys: Mapping[str, str] = field(default_factory=dict)
     _modules: dict[str, LoraModule] = field(default_factory=dict)
+    _gates: dict[str, dict[str, Tensor]] = field(default_factory=dict)
 
     @cached_property
     def seeds(self) -> Seeds:
@@ -84,6 +86,12 @@ class Workbench:
         if user not in self._modules:
             self._modules[user] = read_module(self.store.path(self.keys[f"train/{user}"]), self.base)
         return self._modules[user]
+
+    def gates(self, user: str) -> dict[str, Tensor]:
+        """Returns the gates of a sharer's module, ``(d_in,)`` by layer."""
+        if user not in self._gates:
+            self._gates[user] = read_gates(self.store.path(self.keys[f"gate/{user}"]), self.module(user))
+        return self._gates[user]
 
     def seen(self, user: User) -> User:
         """Returns the user as every method sees it: the history's IN half alone."""
