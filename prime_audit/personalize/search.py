@@ -159,6 +159,7 @@ class _Nevergrad:
 
     def __init__(self, dimension: int, settings: SearchSettings, size: int, origin: Floats) -> None:
         self._dimension = dimension
+        self._budget = settings.budget
         self._asked: list[Any] = []
         # nevergrad's CMA needs two dimensions; with one sharer the second coordinate is drawn and not used.
         width = max(2, dimension)
@@ -179,7 +180,14 @@ class _Nevergrad:
 
     def ask(self, count: int) -> Floats:
         """Returns the next candidates."""
-        self._asked = [self._optimiser.ask() for _ in range(count)]
+        try:
+            self._asked = [self._optimiser.ask() for _ in range(count)]
+        except TypeError as error:
+            # nevergrad 1.0.12's surrogate models turn an array into a number in a way that numpy 2.4 refuses.
+            raise ConfigError(
+                f"{self.name} (budget {self._budget}) does not run with this numpy: {error}",
+                hint="choose another optimiser, such as cma, or a budget at which ngopt chooses another one",
+            ) from error
         return np.stack([candidate.value[: self._dimension] for candidate in self._asked])
 
     def tell(self, losses: Floats) -> None:
