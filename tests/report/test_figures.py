@@ -1,9 +1,10 @@
 import re
+from itertools import pairwise
 
 import matplotlib as mpl
 import pytest
 
-from prime_audit.report.figures import PlanePoint, pareto, plane
+from prime_audit.report.figures import PlanePoint, line_look, pareto, plane
 from prime_audit.report.parts import Table
 from prime_audit.report.sections.methods import methods_table
 from prime_audit.report.sections.roc import _rate
@@ -41,6 +42,12 @@ def test_a_drawing_is_themed_by_the_page_and_leaves_no_trace_in_matplotlib() -> 
     assert "currentColor" in first
     assert ">a</text>" in first
     assert "#0" not in first.replace('"#', "").replace("url(#", "")
+
+
+def test_no_two_of_twenty_four_curves_look_alike() -> None:
+    looks = [line_look(index) for index in range(24)]
+    assert len(set(looks)) == 24
+    assert all(a[0] != b[0] and a[1] != b[1] for a, b in pairwise(looks))
 
 
 def test_title_and_description_are_escaped() -> None:
