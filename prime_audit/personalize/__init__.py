@@ -1,7 +1,9 @@
 """Methods that personalise a model for one target."""
 
 from prime_audit.personalize.built_in import METHODS
+from prime_audit.personalize.embedders import base_embedder, sentence_embedder, tfidf_embedder
 from prime_audit.personalize.registry import register
+from prime_audit.personalize.representatives import representatives
 from prime_audit.personalize.selection import history_embedding, nearest
 from prime_audit.personalize.types import (
     Calibration,
@@ -21,8 +23,12 @@ __all__ = [
     "Personalisation",
     "SearchPoint",
     "TargetContext",
+    "base_embedder",
     "history_embedding",
     "nearest",
     "predict_with",
     "register",
+    "representatives",
+    "sentence_embedder",
+    "tfidf_embedder",
 ]

@@ -9,16 +9,20 @@ from attacks import TokenScores
 from prime_audit.config import MethodConfig
 from prime_audit.core import Seeds, digest_bytes
 from prime_audit.data import Item
-from prime_audit.models import score_tokens
+from prime_audit.models import load_sentence_encoder, score_tokens
 from prime_audit.modules import AdapterBank, LoraModule, adapt, read_module, train_module, write_module
 from prime_audit.personalize import (
     METHODS,
     Personalisation,
     TargetContext,
-    history_embedding,
+    base_embedder,
     nearest,
     predict_with,
+    representatives,
+    sentence_embedder,
+    tfidf_embedder,
 )
+from prime_audit.personalize.embedders import Embedder
 from prime_audit.study.units import Output
 from prime_audit.study.workbench import Workbench
 from prime_audit.utility import score
@@ -55,15 +59,36 @@ def train(bench: Workbench, user: str, epochs: int | None = None) -> Output:
 
 
 def select(bench: Workbench) -> Output:
-    """Selects each target's sharers by the similarity of their histories' IN halves."""
-    task = bench.dataset.task
-    embedded = {
-        user.id: history_embedding(bench.base, task, bench.holdout.members(user))
-        for user in (*bench.dataset.targets, *bench.dataset.sharers)
-    }
-    targets = {user.id: embedded[user.id] for user in bench.dataset.targets}
-    sharers = {user.id: embedded[user.id] for user in bench.dataset.sharers}
-    return {"selected": nearest(targets, sharers, bench.config.sharers.per_target)}
+    """Selects each target's sharers by the similarity of their histories' IN halves.
+
+    Args:
+        bench: The workbench.
+
+    Returns:
+        ``selected``: each target's sharers with their cosines, most similar first; ``pool``: the sharers
+        that were open to selection, which is all of them unless representatives are asked for.
+    """
+    settings = bench.config.sharers
+    embedder = _embedder(bench)
+    items = {user.id: bench.holdout.members(user) for user in bench.dataset.sharers}
+    sharers = {sharer: embedder(history) for sharer, history in items.items()}
+    targets = {user.id: embedder(bench.holdout.members(user)) for user in bench.dataset.targets}
+    pool = list(sharers)
+    if settings.representatives is not None:
+        sizes = {sharer: len(history) for sharer, history in items.items()}
+        seed = bench.seeds.integer("representatives")
+        pool = list(representatives(sharers, sizes, settings.representatives, seed))
+    return {"selected": nearest(targets, sharers, settings.per_target, pool), "pool": pool}
+
+
+def _embedder(bench: Workbench) -> Embedder:
+    """The embedder that the study names; nothing of it depends on the targets."""
+    if bench.sentence_folder is not None:
+        return sentence_embedder(load_sentence_encoder(bench.sentence_folder, bench.base.device))
+    if bench.config.sharers.embedder == "tfidf":
+        fitted_on = (*bench.dataset.sharers, *bench.dataset.public)
+        return tfidf_embedder([bench.holdout.members(user) for user in fitted_on])
+    return base_embedder(bench.base, bench.dataset.task)
 
 
 def deploy(bench: Workbench, method: MethodConfig, target: str, similarity: dict[str, float]) -> Output:
@@ -77,6 +102,7 @@ def deploy(bench: Workbench, method: MethodConfig, target: str, similarity: dict
         sharers=tuple(similarity),
         similarity=similarity,
         module=bench.module,
+        calibration=bench.calibration if similarity and bench.config.sharers.calibration else None,
     )
     deployed = METHODS[method.kind].personalise(context, method)
     model = bench.pretrained if deployed.on_pretrained else bench.base
@@ -121,12 +147,12 @@ def _adapter(bench: Workbench, method: str, target: str, deployed: Personalisati
 
 
 def score_base(bench: Workbench, user: str) -> Output:
-    """Scores a user's whole history with the base: the reference of the reference attack."""
+    """Scores a user's audited history with the base: the reference of the reference attack."""
     return _score(bench, f"score/base/{user}", [user], (), ())
 
 
 def score_deployed(bench: Workbench, name: str, deployed: Output, subjects: Sequence[str]) -> Output:
-    """Scores the subjects' whole histories with what was deployed, read back from the run directory.
+    """Scores the subjects' audited histories with what was deployed, read back from the run directory.
 
     Args:
         bench: The workbench.
@@ -148,7 +174,7 @@ def score_deployed(bench: Workbench, name: str, deployed: Output, subjects: Sequ
 def score_merge(
     bench: Workbench, name: str, modules: Sequence[str], weights: Sequence[float], subjects: Sequence[str]
 ) -> Output:
-    """Scores the subjects' whole histories with a merge of users' modules that nobody deployed.
+    """Scores the subjects' audited histories with a merge of users' modules that nobody deployed.
 
     Args:
         bench: The workbench.
