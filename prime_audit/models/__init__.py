@@ -9,6 +9,12 @@ from prime_audit.models.language_model import LanguageModel
 from prime_audit.models.loading import load_model
 from prime_audit.models.sampling import Draws
 from prime_audit.models.scoring import score_tokens
+from prime_audit.models.sentence_encoder import (
+    SentenceEncoder,
+    SentenceFolder,
+    load_sentence_encoder,
+    read_sentence_folder,
+)
 
 __all__ = [
     "Draws",
@@ -18,12 +24,16 @@ __all__ = [
     "RowAdapters",
     "answer_distributions",
     "choose_labels",
+    "SentenceEncoder",
+    "SentenceFolder",
     "embed",
     "encode",
     "encode_all",
     "generate",
     "load_model",
+    "load_sentence_encoder",
     "predict",
+    "read_sentence_folder",
     "score_labels",
     "score_tokens",
 ]

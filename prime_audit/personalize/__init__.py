@@ -2,7 +2,9 @@
 
 from prime_audit.personalize.built_in import METHODS
 from prime_audit.personalize.mixture import Mixture
+from prime_audit.personalize.embedders import base_embedder, sentence_embedder, tfidf_embedder
 from prime_audit.personalize.registry import register
+from prime_audit.personalize.representatives import representatives
 from prime_audit.personalize.selection import history_embedding, nearest
 from prime_audit.personalize.types import (
     Calibration,
@@ -23,8 +25,12 @@ __all__ = [
     "Personalisation",
     "SearchPoint",
     "TargetContext",
+    "base_embedder",
     "history_embedding",
     "nearest",
     "predict_with",
     "register",
+    "representatives",
+    "sentence_embedder",
+    "tfidf_embedder",
 ]

@@ -70,6 +70,7 @@ def config_digest(bench: Workbench) -> str:
     settings = bench.config.model_dump(mode="json", exclude={"report", "run", "gate", "task"})
     settings["data"].pop("path")
     settings["model"].pop("base")
+    settings["sharers"]["embedder"] = bench.embedder_part
     return digest_json([settings, bench.dataset.digest, bench.pretrained.digest])
 
 

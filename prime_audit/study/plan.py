@@ -17,6 +17,7 @@ from prime_audit.errors import ConfigError, DataError
 from prime_audit.modules import GateSettings
 from prime_audit.personalize import METHODS
 from prime_audit.study import work
+from prime_audit.study.feasible import check_sharers
 from prime_audit.study.inputs import load_dataset
 from prime_audit.study.store import Store, default_store
 from prime_audit.study.units import Output, Outputs, Unit, unit_key
@@ -41,6 +42,9 @@ class Planner:
         self.units: list[Unit] = []
         self.keys: dict[str, str] = {}
         bench.keys = self.keys
+        # A share of zero leaves every key as it was; which records are set aside follows from the seed.
+        share = self.config.sharers.calibration
+        self._calibration = {"calibration": share, "data": bench.dataset.digest} if share else {}
         self._root = {
             "model": dict(model),
             "max_tokens": self.config.training.max_tokens,
@@ -122,6 +126,7 @@ class Planner:
             "method": method.model_dump(mode="json"),
             "items": _digest_items(self.bench.seen(user).history),
             "queries": _digest_items(user.queries),
+            **(self._calibration if about == "sharer" else {}),
         }
 
         def run_deploy(outputs: Outputs) -> Output:
@@ -147,7 +152,7 @@ class Planner:
         """Plans one scoring pass of the base per audited user."""
         for user in users:
             name = f"score/base/{user}"
-            items = self.bench.dataset.user(user).history
+            items = self.bench.holdout.audited(self.bench.dataset.user(user))
             part = {**self._histories(), "items": _digest_items(items)}
             self.add(name, part, needs, partial(_alone, work.score_base, self.bench, user))
 
@@ -164,14 +169,14 @@ class Planner:
             )
 
     def placebos(self) -> None:
-        """Plans the placebo: a merge of as many other sharers, attacked for the selected ones."""
+        """Plans the placebo: a merge of as many others of the pool, attacked for the selected sharers."""
         names = [sharer.id for sharer in self.bench.dataset.sharers]
         for target in self.bench.dataset.targets:
             name = f"score/{PLACEBO}/{target.id}"
 
             def run(outputs: Outputs, name: str = name, target: str = target.id) -> Output:
                 selected = list(outputs["select"]["selected"][target])
-                others = [other for other in names if other not in selected]
+                others = [other for other in outputs["select"]["pool"] if other not in selected]
                 rng = self.bench.seeds.generator("placebo", target)
                 chosen = sorted(rng.choice(others, size=min(len(selected), len(others)), replace=False))
                 weights = [1 / len(chosen)] * len(chosen)
@@ -184,7 +189,8 @@ class Planner:
         """What a scoring of deployed modules depends on beside the units it names."""
         # Tokens are numbered over all histories, so evidence depends on the whole data.
         data = self.bench.dataset.digest
-        return {**self._root, "loss": self.config.training.loss, "data": data}
+        loss = self.config.training.loss
+        return {**self._root, "loss": loss, "data": data, **self._calibration}
 
     def _base_scores(self, merging: bool, target: str) -> list[str]:
         if merging:
@@ -194,6 +200,9 @@ class Planner:
 
 def plan(bench: Workbench, model: Mapping[str, str]) -> list[Unit]:
     """Plans a whole study and gives the workbench the keys of its units.
+
+    With ``sharers.representatives`` the sharers outside of the pool are trained and scored too: who is in
+    the pool is known only after the base is adapted, and a plan is known before any compute.
 
     Args:
         bench: The workbench.
@@ -220,7 +229,11 @@ def plan(bench: Workbench, model: Mapping[str, str]) -> list[Unit]:
     gated: Any = next((m for m in config.methods if METHODS[m.kind].needs_gates), None)
     gates = [planner.gate(sharer, gated) for sharer in sharers] if gated else []
     if merging:
-        part = {"per_target": config.sharers.per_target, "embedder": config.sharers.embedder}
+        part = {
+            "per_target": config.sharers.per_target,
+            "embedder": bench.embedder_part,
+            "representatives": config.sharers.representatives,
+        }
         histories = _digest_items([i for user in dataset.users for i in bench.seen(user).history])
         planner.add(
             "select",
@@ -305,7 +318,9 @@ def check_feasible(bench: Workbench) -> None:
             f"{len(dataset.sharers)} sharers",
             hint="lower sharers.per_target or add sharers",
         )
-    if merging and "placebo" in config.audit.controls and len(dataset.sharers) == config.sharers.per_target:
+    check_sharers(bench)
+    pool = config.sharers.representatives or len(dataset.sharers)
+    if merging and "placebo" in config.audit.controls and pool == config.sharers.per_target:
         raise ConfigError(
             "audit.controls: the placebo merges sharers that a target did not select, and none is left",
             hint="lower sharers.per_target, add sharers, or leave out the placebo",
@@ -359,7 +374,7 @@ def describe_plan(config: StudyConfig) -> list[tuple[str, int]]:
         Stage and number of units, in the order in which they run.
     """
     dataset = load_dataset(config)
-    holdout = draw_holdout(dataset, Seeds(config.seed))
+    holdout = draw_holdout(dataset, Seeds(config.seed), config.sharers.calibration)
     bench = Workbench(config, dataset, holdout, Store(default_store()), default_store())
     return list(Counter(unit.stage for unit in plan(bench, {})).items())
 

@@ -9,7 +9,7 @@ from attacks import TokenScores
 from prime_audit.config import MethodConfig
 from prime_audit.core import Seeds, digest_bytes
 from prime_audit.data import Item
-from prime_audit.models import score_tokens
+from prime_audit.models import load_sentence_encoder, score_tokens
 from prime_audit.modules import (
     AdapterBank,
     GateSettings,
@@ -26,10 +26,14 @@ from prime_audit.personalize import (
     Outcome,
     Personalisation,
     TargetContext,
-    history_embedding,
+    base_embedder,
     nearest,
     predict_with,
+    representatives,
+    sentence_embedder,
+    tfidf_embedder,
 )
+from prime_audit.personalize.embedders import Embedder
 from prime_audit.study.units import Output
 from prime_audit.study.workbench import Workbench
 from prime_audit.utility import score
@@ -78,15 +82,36 @@ def gate(bench: Workbench, user: str, settings: GateSettings) -> Output:
 
 
 def select(bench: Workbench) -> Output:
-    """Selects each target's sharers by the similarity of their histories' IN halves."""
-    task = bench.dataset.task
-    embedded = {
-        user.id: history_embedding(bench.base, task, bench.holdout.members(user))
-        for user in (*bench.dataset.targets, *bench.dataset.sharers)
-    }
-    targets = {user.id: embedded[user.id] for user in bench.dataset.targets}
-    sharers = {user.id: embedded[user.id] for user in bench.dataset.sharers}
-    return {"selected": nearest(targets, sharers, bench.config.sharers.per_target)}
+    """Selects each target's sharers by the similarity of their histories' IN halves.
+
+    Args:
+        bench: The workbench.
+
+    Returns:
+        ``selected``: each target's sharers with their cosines, most similar first; ``pool``: the sharers
+        that were open to selection, which is all of them unless representatives are asked for.
+    """
+    settings = bench.config.sharers
+    embedder = _embedder(bench)
+    items = {user.id: bench.holdout.members(user) for user in bench.dataset.sharers}
+    sharers = {sharer: embedder(history) for sharer, history in items.items()}
+    targets = {user.id: embedder(bench.holdout.members(user)) for user in bench.dataset.targets}
+    pool = list(sharers)
+    if settings.representatives is not None:
+        sizes = {sharer: len(history) for sharer, history in items.items()}
+        seed = bench.seeds.integer("representatives")
+        pool = list(representatives(sharers, sizes, settings.representatives, seed))
+    return {"selected": nearest(targets, sharers, settings.per_target, pool), "pool": pool}
+
+
+def _embedder(bench: Workbench) -> Embedder:
+    """The embedder that the study names; nothing of it depends on the targets."""
+    if bench.sentence_folder is not None:
+        return sentence_embedder(load_sentence_encoder(bench.sentence_folder, bench.base.device))
+    if bench.config.sharers.embedder == "tfidf":
+        fitted_on = (*bench.dataset.sharers, *bench.dataset.public)
+        return tfidf_embedder([bench.holdout.members(user) for user in fitted_on])
+    return base_embedder(bench.base, bench.dataset.task)
 
 
 def outcome(bench: Workbench, method: str, target: str, deployed: Output) -> Outcome:
@@ -127,6 +152,7 @@ def deploy(
         similarity=similarity,
         module=bench.module,
         gates=bench.gates,
+        calibration=bench.calibration if similarity and bench.config.sharers.calibration else None,
         others=others,
     )
     deployed = METHODS[method.kind].personalise(context, method)
@@ -172,12 +198,12 @@ def _adapter(bench: Workbench, method: str, target: str, deployed: Personalisati
 
 
 def score_base(bench: Workbench, user: str) -> Output:
-    """Scores a user's whole history with the base: the reference of the reference attack."""
+    """Scores a user's audited history with the base: the reference of the reference attack."""
     return _score(bench, f"score/base/{user}", [user], (), ())
 
 
 def score_deployed(bench: Workbench, name: str, deployed: Output, subjects: Sequence[str]) -> Output:
-    """Scores the subjects' whole histories with what was deployed, read back from the run directory.
+    """Scores the subjects' audited histories with what was deployed, read back from the run directory.
 
     Args:
         bench: The workbench.
@@ -199,7 +225,7 @@ def score_deployed(bench: Workbench, name: str, deployed: Output, subjects: Sequ
 def score_merge(
     bench: Workbench, name: str, modules: Sequence[str], weights: Sequence[float], subjects: Sequence[str]
 ) -> Output:
-    """Scores the subjects' whole histories with a merge of users' modules that nobody deployed.
+    """Scores the subjects' audited histories with a merge of users' modules that nobody deployed.
 
     Args:
         bench: The workbench.
