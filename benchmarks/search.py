@@ -12,8 +12,8 @@ Compared are, for one CMA generation over three sharers' modules on LaMP-3 promp
 - ``vs_plain_text``: on headlines, PEFT merge and ``generate`` with EOS over decoding the whole generation
 - ``vs_sequential``: one candidate after another over the whole generation at once (both with our code)
 
-The sharers' modules are random and small: what they say does not matter, how long it takes does. ``same_labels``
-and ``same_texts`` are the shares of equal answers (of labels, where both parse).
+The sharers' modules are random and small: what they say does not matter, how long it takes does.
+``same_labels`` and ``same_texts`` are the shares of equal answers (of labels, where both parse).
 """
 
 import argparse
@@ -269,10 +269,11 @@ def _plain(setup: Setup, prompts: Sequence[str], *, new_tokens: int, eos: bool) 
 
 
 def _plain_batch(
-    lm: LanguageModel, model: Any, batch: Sequence[Sequence[int]], new_tokens: int, eos: bool
+    lm: LanguageModel, model: PeftModel, batch: Sequence[Sequence[int]], new_tokens: int, eos: bool
 ) -> list[str]:
     ids, mask = pad(lm, batch, left=True)
-    out = model.generate(
+    run: Any = model
+    out = run.generate(
         input_ids=ids,
         attention_mask=mask.long(),
         do_sample=False,

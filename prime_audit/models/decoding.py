@@ -59,10 +59,8 @@ def choose_labels(scores: NDArray[np.float64], draws: Draws | None = None) -> ND
     if draws is None:
         return scores.argmax(axis=1)
     uniforms = torch.from_numpy(draws.uniforms[:, 0])
-    drawn: NDArray[np.int64] = pick(
-        torch.from_numpy(scores), draws.temperature, draws.top_p, uniforms
-    ).numpy()
-    return drawn
+    drawn = pick(torch.from_numpy(scores), draws.temperature, draws.top_p, uniforms)
+    return np.asarray(drawn.numpy(), dtype=np.int64)
 
 
 @torch.no_grad()

@@ -15,7 +15,7 @@ from torch import Tensor
 from prime_audit.core import atomic_dir, atomic_write_bytes, read_json, write_json
 from prime_audit.errors import ModelError, OutputError
 from prime_audit.models import LanguageModel
-from prime_audit.modules.lora import LoraModule, check_fit, factors_from_state
+from prime_audit.modules.lora import Factors, LoraModule, check_fit, factors_from_state
 
 _Number = TypeVar("_Number", int, float)
 _WEIGHTS: Final = "adapter_model.safetensors"
@@ -159,9 +159,7 @@ def _tensors(folder: Path) -> dict[str, Tensor]:
         raise ModelError(f"module {folder}: {_WEIGHTS} cannot be read", hint="the file is damaged") from error
 
 
-def _with_one_scaling(
-    config: Mapping[str, Any], factors: Mapping[str, tuple[Tensor, Tensor]], folder: Path
-) -> LoraModule:
+def _with_one_scaling(config: Mapping[str, Any], factors: Mapping[str, Factors], folder: Path) -> LoraModule:
     """Folds the layers' own scalings into B."""
     rank, alpha = config.get("r"), config.get("lora_alpha")
     if not _is_rank(rank) or not _is_number(alpha):
@@ -177,7 +175,10 @@ def _with_one_scaling(
         factors={},
         origin=str(folder),
     )
-    folded: dict[str, tuple[Tensor, Tensor]] = {}
+    if alpha == 0 and any(alphas.values()):
+        # A ratio to zero folds nothing; any other alpha does.
+        nominal = replace(nominal, alpha=float(rank))
+    folded: dict[str, Factors] = {}
     for name, (a, b) in factors.items():
         own = replace(
             nominal, rank=_by_pattern(ranks, name, rank), alpha=float(_by_pattern(alphas, name, alpha))
@@ -187,7 +188,7 @@ def _with_one_scaling(
                 f"module {folder}: layer {name} has rank {a.shape[0]}, its configuration says {own.rank}",
                 hint="configuration and weights belong to different adapters",
             )
-        if nominal.scaling == 0 or own.scaling == nominal.scaling:
+        if own.scaling == nominal.scaling:
             folded[name] = (a, b)
         else:
             folded[name] = (a, b * (own.scaling / nominal.scaling))

@@ -186,8 +186,8 @@ def check_fit(module: LoraModule, model: nn.Module) -> None:
         wanted, found = (layer.out_features, layer.in_features), (b.shape[0], a.shape[1])
         if wanted != found:
             raise ModelError(
-                f"{_named(module)}the module is for another base: layer {name} is {_shape(wanted)} in the model and "
-                f"{_shape(found)} in the module",
+                f"{_named(module)}the module is for another base: layer {name} is {_shape(wanted)} in the "
+                f"model and {_shape(found)} in the module",
                 hint="use the base model that the module was trained on",
             )
 

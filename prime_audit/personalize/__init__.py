@@ -1,8 +1,8 @@
 """Methods that personalise a model for one target."""
 
 from prime_audit.personalize.built_in import METHODS
-from prime_audit.personalize.mixture import Mixture
 from prime_audit.personalize.embedders import base_embedder, sentence_embedder, tfidf_embedder
+from prime_audit.personalize.mixture import Mixture
 from prime_audit.personalize.registry import register
 from prime_audit.personalize.representatives import representatives
 from prime_audit.personalize.selection import history_embedding, nearest

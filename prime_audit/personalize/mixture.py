@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from prime_audit.config import PrimeMethod
+from prime_audit.config import PrimeMethod, Space
 from prime_audit.modules import AdapterBank, LoraModule, export, gram
 
 Floats = NDArray[np.float64]
@@ -21,7 +21,7 @@ class Mixture:
         layers: Number of layers with weights of their own; 1 if all layers share one weight.
     """
 
-    def __init__(self, modules: Sequence[LoraModule], space: str, *, per_layer: bool = False) -> None:
+    def __init__(self, modules: Sequence[LoraModule], space: Space, *, per_layer: bool = False) -> None:
         """Stacks the modules.
 
         Args:

@@ -88,7 +88,7 @@ def _weights(point: Mapping[str, object]) -> list[float]:
 
 
 def _gap(scores: Floats, member: NDArray[np.bool_], weight: float) -> float | None:
-    """d' of one sharer; a negative weight turns the leak over."""
+    """One sharer's d'; a negative weight turns the leak over."""
     gap = standardised_gap(scores[member], scores[~member])
     return gap if gap is None or weight >= 0 else -gap
 
