@@ -5,15 +5,22 @@ from prime_audit.modules.export import export
 from prime_audit.modules.files import read_module, write_module
 from prime_audit.modules.lora import LoraModule
 from prime_audit.modules.merging import merged_into
+from prime_audit.modules.privacy import Guarantee, promised, read_guarantee, write_guarantee
+from prime_audit.modules.private_training import train_private_module
 from prime_audit.modules.training import adapt, train_module
 
 __all__ = [
     "AdapterBank",
+    "Guarantee",
     "LoraModule",
     "adapt",
     "export",
     "merged_into",
+    "promised",
+    "read_guarantee",
     "read_module",
     "train_module",
+    "train_private_module",
+    "write_guarantee",
     "write_module",
 ]
