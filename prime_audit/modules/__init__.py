@@ -7,21 +7,28 @@ from prime_audit.modules.gates import GateSettings, read_gates, train_gates, wri
 from prime_audit.modules.inner_products import gram
 from prime_audit.modules.lora import LoraModule
 from prime_audit.modules.merging import merged_into
+from prime_audit.modules.privacy import Guarantee, promised, read_guarantee, write_guarantee
+from prime_audit.modules.private_training import train_private_module
 from prime_audit.modules.training import adapt, train_module
 
 __all__ = [
     "AdapterBank",
     "GateSettings",
+    "Guarantee",
     "LoraModule",
     "adapt",
     "export",
     "gram",
     "merged_into",
+    "promised",
     "read_gates",
+    "read_guarantee",
     "read_module",
     "train_gates",
     "train_module",
+    "train_private_module",
     "truncation_error",
     "write_gates",
+    "write_guarantee",
     "write_module",
 ]

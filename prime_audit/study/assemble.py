@@ -19,6 +19,7 @@ from prime_audit.results import (
     Study,
 )
 from prime_audit.study.plan import OWN_MODULE, PLACEBO
+from prime_audit.study.privacy import privacy_metrics
 from prime_audit.study.units import Outputs
 from prime_audit.study.utility import utility_metrics
 from prime_audit.study.workbench import Workbench
@@ -56,7 +57,11 @@ def assemble(bench: Workbench, outputs: Outputs) -> Results:
         ),
         methods=(*(_method(method) for method in config.methods), *_controls(groups)),
         attacks=tuple(_attack(attack) for attack in config.audit.attack_ids),
-        metrics=(*utility_metrics(config, bench.dataset, outputs), *tables.metrics),
+        metrics=(
+            *utility_metrics(config, bench.dataset, outputs),
+            *privacy_metrics(outputs),
+            *tables.metrics,
+        ),
         findings=tuple(tables.findings),
         curves=tuple(tables.curves),
         distributions=tuple(tables.distributions),

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from prime_audit.config import MethodConfig, StudyConfig
+from prime_audit.config import MethodConfig, PrivacyConfig, StudyConfig
 from prime_audit.config.explain import nearest
 from prime_audit.core import Seeds, digest_json
 from prime_audit.data import Dataset, Item, draw_holdout
 from prime_audit.errors import ConfigError, DataError
-from prime_audit.modules import GateSettings
+from prime_audit.modules import GateSettings, promised
 from prime_audit.personalize import METHODS
 from prime_audit.study import work
 from prime_audit.study.feasible import check_sharers
@@ -90,7 +90,9 @@ class Planner:
         self.add("adapt", part, (), lambda outputs: work.adapt_base(self.bench, items))
         return ["adapt"]
 
-    def train(self, user: str, epochs: int | None, needs: list[str]) -> str:
+    def train(
+        self, user: str, epochs: int | None, needs: list[str], privacy: PrivacyConfig | None = None
+    ) -> str:
         """Plans the training of one user's module on its IN half."""
         name = f"train/{user}"
         part = {
@@ -100,7 +102,10 @@ class Planner:
             "epochs": epochs,
             "items": _digest_items(self.bench.seen(self.bench.dataset.user(user)).history),
         }
-        self.add(name, part, needs, lambda outputs: work.train(self.bench, user, epochs))
+        if privacy is not None:
+            library = {"opacus": metadata.version("opacus")} if privacy.unit == "example" else {}
+            part["privacy"] = {**privacy.model_dump(mode="json"), **library}
+        self.add(name, part, needs, lambda outputs: work.train(self.bench, user, epochs, privacy))
         return name
 
     def gate(self, sharer: str, settings: GateSettings) -> str:
@@ -223,7 +228,7 @@ def plan(bench: Workbench, model: Mapping[str, str]) -> list[Unit]:
     own = next((m for m in config.methods if METHODS[m.kind].needs_own_module), None)
     sharers = [sharer.id for sharer in dataset.sharers] if merging else []
     targets = [target.id for target in dataset.targets]
-    trained = [planner.train(sharer, None, adapted) for sharer in sharers]
+    trained = [planner.train(sharer, None, adapted, config.sharers.privacy) for sharer in sharers]
     own_epochs = getattr(own, "epochs", None)
     own_trained = {t: planner.train(t, own_epochs, adapted) for t in targets} if own else {}
     gated: Any = next((m for m in config.methods if METHODS[m.kind].needs_gates), None)
@@ -331,6 +336,9 @@ def check_feasible(bench: Workbench) -> None:
             f"the coin flips leave no record to train on for: {', '.join(empty[:10])}",
             hint="these histories are too short for a hold-out design: leave the users out, or add records",
         )
+    if merging and config.sharers.privacy is not None:
+        fewest = min(len(bench.holdout.members(sharer)) for sharer in dataset.sharers)
+        promised(config.sharers.privacy, config.training, fewest)
     owners = [method.id for method in config.methods if METHODS[method.kind].needs_own_module]
     if len(owners) > 1:
         raise ConfigError(

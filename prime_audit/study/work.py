@@ -6,19 +6,23 @@ from pathlib import Path
 import numpy as np
 
 from attacks import TokenScores
-from prime_audit.config import MethodConfig
+from prime_audit.config import MethodConfig, PrivacyConfig
 from prime_audit.core import Seeds, digest_bytes
 from prime_audit.data import Item
+from prime_audit.errors import ModelError
 from prime_audit.models import load_sentence_encoder, score_tokens
 from prime_audit.modules import (
     AdapterBank,
     GateSettings,
     LoraModule,
     adapt,
+    read_guarantee,
     read_module,
     train_gates,
     train_module,
+    train_private_module,
     write_gates,
+    write_guarantee,
     write_module,
 )
 from prime_audit.personalize import (
@@ -54,8 +58,10 @@ def adapt_base(bench: Workbench, items: Sequence[Item]) -> Output:
     return {"reused": bench.store.ensure(bench.keys["adapt"], write), "items": len(items)}
 
 
-def train(bench: Workbench, user: str, epochs: int | None = None) -> Output:
-    """Trains one user's module on the IN half of its history."""
+def train(
+    bench: Workbench, user: str, epochs: int | None = None, privacy: PrivacyConfig | None = None
+) -> Output:
+    """Trains one user's module on the IN half of its history, with differential privacy if that is asked."""
     members = bench.holdout.members(bench.dataset.user(user))
     training = bench.config.training
     if epochs is not None:
@@ -63,10 +69,26 @@ def train(bench: Workbench, user: str, epochs: int | None = None) -> Output:
 
     def write(folder: Path) -> None:
         examples = [bench.example(item) for item in members]
-        module = train_module(bench.base, examples, training, bench.seeds.integer("train", user))
+        seed = bench.seeds.integer("train", user)
+        if privacy is None:
+            write_module(train_module(bench.base, examples, training, seed), folder, bench.base.name)
+            return
+        module, guarantee = train_private_module(bench.base, examples, training, privacy, seed)
         write_module(module, folder, bench.base.name)
+        write_guarantee(guarantee, folder)
 
-    return {"reused": bench.store.ensure(bench.keys[f"train/{user}"], write), "items": len(members)}
+    key = bench.keys[f"train/{user}"]
+    output: Output = {"reused": bench.store.ensure(key, write), "items": len(members)}
+    if privacy is None:
+        return output
+    # Read back: what the results state is what travels with the module.
+    found = read_guarantee(bench.store.path(key))
+    if found is None:
+        raise ModelError(
+            f"the stored module of {user} has lost its privacy.json",
+            hint=f"delete modules/{key} in the store; it is trained again",
+        )
+    return {**output, "privacy": found.model_dump(mode="json")}
 
 
 def gate(bench: Workbench, user: str, settings: GateSettings) -> Output:
