@@ -1,6 +1,8 @@
 """Methods that personalise a model for one target."""
 
 from prime_audit.personalize.built_in import METHODS
+from prime_audit.personalize.callable_package import personalize
+from prime_audit.personalize.record import Deployed, Measured
 from prime_audit.personalize.registry import register
 from prime_audit.personalize.selection import history_embedding, nearest
 from prime_audit.personalize.types import (
@@ -16,6 +18,8 @@ from prime_audit.personalize.types import (
 __all__ = [
     "METHODS",
     "Calibration",
+    "Deployed",
+    "Measured",
     "Method",
     "Outcome",
     "Personalisation",
@@ -23,6 +27,7 @@ __all__ = [
     "TargetContext",
     "history_embedding",
     "nearest",
+    "personalize",
     "predict_with",
     "register",
 ]
