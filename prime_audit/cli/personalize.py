@@ -39,7 +39,7 @@ def personalize(
         typer.Option(
             "--set",
             metavar="KEY=VALUE",
-            help="Key of the method, such as budget=28, or of the model, such as model.device=cpu; repeatable.",
+            help="Key of the method, such as budget=28, or of the model, such as model.device=cpu; repeat.",
         ),
     ] = None,
     adapt: Annotated[

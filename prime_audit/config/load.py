@@ -87,10 +87,13 @@ def load_method(
     section: dict[str, object] = {"kind": method} if isinstance(method, str) else dict(method)
     if section.get("kind") == "official":
         section |= {"kind": "prime", "preset": "official"}
-    # One section of a study is checked as part of the smallest study that holds it.
+    # A method is checked as part of the smallest study that holds it.
     raw: dict[str, object] = {"schema_version": 1, "name": "one-method", "task": "none"}
     raw |= {"model": {"base": base}, "methods": [section]}
-    keys = [_override(raw, text if text.startswith("model.") else f"methods.0.{text}") for text in overrides]
+    keys = [
+        _override(raw, text) if text.startswith("model.") else f"methods.0.{_override(section, text)}"
+        for text in overrides
+    ]
     try:
         study = StudyConfig.model_validate_json(json.dumps(raw))
     except ValidationError as error:

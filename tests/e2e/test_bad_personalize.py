@@ -31,7 +31,7 @@ def adapters(trained: Trained, tmp_path: Path) -> Path:
 
 
 def refused(finished: Finished, out: Path, *parts: str) -> None:
-    """The command ended with 2, said every part and a remedy, and left nothing where it would have written."""
+    """The command ended with 2, said every part and a remedy, and left nothing half-written."""
     assert finished.code == 2, finished.stderr
     assert finished.stdout == ""
     for part in (*parts, r"^hint: \S"):

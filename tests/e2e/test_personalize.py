@@ -39,9 +39,9 @@ def plain_utility(trained: Trained, adapter: Path, items: Sequence[Item]) -> flo
     automatic: Any = AutoModelForCausalLM
     bare = automatic.from_pretrained(TINY, dtype=torch.float32)
     adapted = PeftModel.from_pretrained(bare, trained.adapt).merge_and_unload()
-    model = PeftModel.from_pretrained(adapted, adapter).eval()
+    model: Any = PeftModel.from_pretrained(adapted, adapter).eval()
     scorer = RougeScorer(["rougeL"], use_stemmer=False)
-    found = []
+    found: list[float] = []
     for item in items:
         words = tokenizer(TASKS["lamp-4"].prompt(item.input), add_special_tokens=False)["input_ids"]
         ids = torch.tensor([[tokenizer.bos_token_id, *words]])

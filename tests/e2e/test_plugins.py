@@ -109,7 +109,8 @@ def test_a_method_registered_under_a_built_in_name_is_refused_with_both(tmp_path
     install(tmp_path / "site", "sly", "methods", {"sly": "sly_plugin"}, code)
     refused(
         validate(tmp_path, methods=["base", "sly"]),
-        r"two methods are called 'uniform': prime_audit\.personalize\.averaging\.uniform and sly_plugin\.closest",
+        "two methods are called 'uniform'",
+        r"prime_audit\.personalize\.averaging\.uniform and sly_plugin\.closest",
     )
 
 
