@@ -3,7 +3,7 @@
 from attacks.base import Attack, usable
 from attacks.evidence import Evidence, TokenScores
 from attacks.likelihood import floored_share, min_k, min_k_plus_plus
-from attacks.registry import ATTACKS, attack
+from attacks.registry import ATTACKS, attack, register
 
 __all__ = [
     "ATTACKS",
@@ -14,5 +14,6 @@ __all__ = [
     "floored_share",
     "min_k",
     "min_k_plus_plus",
+    "register",
     "usable",
 ]

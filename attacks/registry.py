@@ -1,21 +1,29 @@
-"""The attacks by name."""
+"""The attacks by name, and the decorator that adds one."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
+from typing import Final
 
-from attacks.base import Attack
+from attacks.arrays import FloatArray
+from attacks.base import Attack, ThreatModel
+from attacks.evidence import Evidence
 from attacks.likelihood import LOSS, MIN_K, MIN_K_PLUS_PLUS, ZLIB
 from attacks.reference import REFERENCE
 
-ATTACKS: Mapping[str, Attack] = MappingProxyType(
-    {
-        "loss": LOSS,
-        "zlib": ZLIB,
-        "min-k": MIN_K,
-        "min-k++": MIN_K_PLUS_PLUS,
-        "reference": REFERENCE,
-    }
-)
+Signal = Callable[[Evidence], FloatArray]
+
+PARTS: Final = ("logp", "mean_logp", "std_logp", "is_argmax", "token", "compressed_bytes", "reference")
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
+
+_attacks: dict[str, Attack] = {
+    "loss": LOSS,
+    "zlib": ZLIB,
+    "min-k": MIN_K,
+    "min-k++": MIN_K_PLUS_PLUS,
+    "reference": REFERENCE,
+}
+ATTACKS: Mapping[str, Attack] = MappingProxyType(_attacks)
 
 
 def attack(name: str) -> Attack:
@@ -28,3 +36,54 @@ def attack(name: str) -> Attack:
         return ATTACKS[name]
     except KeyError:
         raise KeyError(f"no attack is called {name!r}; there are: {', '.join(ATTACKS)}") from None
+
+
+def register(
+    name: str,
+    *,
+    needs: Sequence[str],
+    threat_model: ThreatModel = "A2",
+    source: str = "",
+    version: int = 1,
+    params: Mapping[str, float] | None = None,
+    min_tokens: int = 1,
+) -> Callable[[Signal], Signal]:
+    """Adds a function to the attacks.
+
+    Args:
+        name: Its name.
+        needs: The parts of the evidence that it reads, of `PARTS`.
+        threat_model: The weakest adversary that can run it.
+        source: Where it is described.
+        version: Raise it whenever its scores change.
+        params: Settings of the formula, for the report.
+        min_tokens: Fewest scored tokens of a record that it can score.
+
+    Returns:
+        A decorator for a function from evidence about N records to ``(N,)`` scores, higher for members;
+        the function itself is returned unchanged.
+
+    Raises:
+        ValueError: The name is taken or not usable, or a part is unknown.
+    """
+    if not _NAME.fullmatch(name):
+        raise ValueError(f"{name!r} is no name for an attack: letters, digits, '.', '_', '+' and '-'")
+    unknown = [part for part in needs if part not in PARTS]
+    if unknown:
+        raise ValueError(f"attack {name}: unknown evidence {', '.join(unknown)}; it is {', '.join(PARTS)}")
+
+    def add(signal: Signal) -> Signal:
+        if name in _attacks:
+            both = f"{place_of(_attacks[name].signal)} and {place_of(signal)}"
+            raise ValueError(f"two attacks are called '{name}': {both}")
+        _attacks[name] = Attack(
+            name, threat_model, tuple(needs), source, version, signal, dict(params or {}), min_tokens
+        )
+        return signal
+
+    return add
+
+
+def place_of(function: Callable[..., object]) -> str:
+    """Returns the module and name of a function, for messages."""
+    return f"{function.__module__}.{getattr(function, '__qualname__', type(function).__qualname__)}"

@@ -7,17 +7,29 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from prime_audit.api import evaluate, load_results, load_study
+    from prime_audit.api import evaluate, load_results, load_study, register_attack, register_method
+    from prime_audit.personalize.standalone import personalize
 
 __version__ = "0.1.0"
 
-__all__ = ["__version__", "evaluate", "load_results", "load_study"]
+__all__ = [
+    "__version__",
+    "evaluate",
+    "load_results",
+    "load_study",
+    "personalize",
+    "register_attack",
+    "register_method",
+]
 
 
 def __getattr__(name: str) -> object:
     """Import a public name on its first use."""
     if name not in __all__:
         raise AttributeError(f"module 'prime_audit' has no attribute '{name}'")
+    if name == "personalize":
+        # The package itself, which can be called: see prime_audit.personalize.callable_package.
+        return import_module("prime_audit.personalize")
     return getattr(import_module("prime_audit.api"), name)
 
 

@@ -1,15 +1,27 @@
-"""The package as a library: load a study, run it, read what it found."""
+"""The package as a library: load a study, run it, read what it found, add a method or an attack."""
 
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from prime_audit.config import StudyConfig, load_study
+from prime_audit.config import MethodSettings, StudyConfig, declare_attack, load_study
+from prime_audit.errors import ConfigError
 from prime_audit.results import Results, read_results
 
 if TYPE_CHECKING:
+    from attacks.base import ThreatModel
+    from attacks.registry import Signal
+    from prime_audit.personalize.registry import Personalise
     from prime_audit.study.progress import Progress
 
-__all__ = ["evaluate", "load_results", "load_study", "run_directory"]
+__all__ = [
+    "evaluate",
+    "load_results",
+    "load_study",
+    "register_attack",
+    "register_method",
+    "run_directory",
+]
 
 _RESULTS = "results.json"
 
@@ -74,3 +86,86 @@ def load_results(path: str | Path) -> Results:
     """
     given = Path(path)
     return read_results(given / _RESULTS if given.is_dir() else given)
+
+
+def register_method(
+    kind: str,
+    *,
+    settings: type[MethodSettings],
+    family: Literal["prompt", "training", "merging", "control"],
+    label: str,
+    source: str = "",
+) -> "Callable[[Personalise], Personalise]":
+    """Register a function as a method that studies may name.
+
+    A package brings a method by an entry point in the group `prime_audit.methods` whose name is the kind and
+    whose value is the module with this decorator; it is imported only when a study names the kind.
+
+    Args:
+        kind: The name used in study files.
+        settings: What a study may set; a subclass of `prime_audit.config.MethodSettings` with defaults.
+        family: `merging` is audited about the sharers whose modules it merges.
+        label: A short human name.
+        source: Where the method is described.
+
+    Returns:
+        A decorator for a function from a `TargetContext` and the settings to a `Personalisation`.
+
+    Raises:
+        ConfigError: Another method has this kind; both are named.
+    """
+    # Imported here because it brings in torch.
+    from prime_audit.personalize.registry import register
+
+    return register(kind, settings=settings, family=family, label=label, source=source)
+
+
+def register_attack(
+    name: str,
+    *,
+    needs: Sequence[str],
+    threat_model: "ThreatModel" = "A2",
+    source: str = "",
+    version: int = 1,
+    params: Mapping[str, float] | None = None,
+    min_tokens: int = 1,
+) -> "Callable[[Signal], Signal]":
+    """Register a function as a membership attack that studies may name.
+
+    A package brings an attack by an entry point in the group `prime_audit.attacks`, as for a method.
+
+    Args:
+        name: The name used in study files.
+        needs: The parts of the evidence that it reads: `logp`, `mean_logp`, `std_logp`, `is_argmax`, `token`,
+            `compressed_bytes`, `reference`.
+        threat_model: The weakest adversary that can run it, `A0` to `A5`.
+        source: Where the attack is described.
+        version: Raise it whenever its scores change.
+        params: Settings of its formula, for the report.
+        min_tokens: Fewest scored tokens of a record that it can score.
+
+    Returns:
+        A decorator for a function from `attacks.Evidence` about N records to N scores, higher for members.
+
+    Raises:
+        ConfigError: Another attack has this name (both are named), or the declaration is wrong.
+    """
+    from attacks.registry import register
+
+    def add(signal: "Signal") -> "Signal":
+        try:
+            register(
+                name,
+                needs=needs,
+                threat_model=threat_model,
+                source=source,
+                version=version,
+                params=params,
+                min_tokens=min_tokens,
+            )(signal)
+        except ValueError as error:
+            raise ConfigError(str(error), hint="mend the package that brings the attack") from error
+        declare_attack(name)
+        return signal
+
+    return add

@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,24 +36,27 @@ class Finished:
     stderr: str
 
 
-def environment(home: Path) -> dict[str, str]:
-    """The environment of a command that shares nothing with the user's own runs."""
+def environment(home: Path, *packages: Path) -> dict[str, str]:
+    """The environment of a command that shares nothing with the user's own runs.
+
+    Folders of further packages come after this one.
+    """
     return {
         **os.environ,
         "HOME": str(home),
         "PRIME_AUDIT_CACHE": str(home / "cache"),
-        "PYTHONPATH": str(ROOT),
+        "PYTHONPATH": os.pathsep.join(map(str, (ROOT, *packages))),
         "OMP_NUM_THREADS": "1",
         "NO_COLOR": "1",
     }
 
 
-def run_cli(*args: str | Path, home: Path) -> Finished:
+def run_cli(*args: str | Path, home: Path, packages: Sequence[Path] = ()) -> Finished:
     """Run `prime-audit` as a user would, in `home`."""
     done = subprocess.run(
         [sys.executable, "-m", "prime_audit", *map(str, args)],
         cwd=home,
-        env=environment(home),
+        env=environment(home, *packages),
         capture_output=True,
         text=True,
         timeout=240,

@@ -13,7 +13,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from prime_audit import __version__
-from prime_audit.cli import evaluate, init, report, schema, validate
+from prime_audit.cli import evaluate, init, personalize, report, schema, validate
 from prime_audit.cli import list as listing
 from prime_audit.cli.terminal import Terminal
 from prime_audit.errors import PrimeAuditError
@@ -28,6 +28,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(evaluate.evaluate)
+app.command()(personalize.personalize)
 app.command()(report.report)
 app.command()(init.init)
 app.command()(validate.validate)
@@ -78,7 +79,7 @@ def _run(args: Sequence[str] | None) -> int:
         code = stop.code if isinstance(stop.code, int) else 0
         if code in _STOPPED:
             reason = f"stopped by {_STOPPED[code]}"
-            terminal.say(f"{reason}; what was finished is kept, and the same command continues")
+            terminal.say(f"{reason}; {terminal.when_stopped}")
     except PrimeAuditError as error:
         terminal.complain(str(error), error.hint)
         code = error.exit_code

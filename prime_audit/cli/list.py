@@ -57,18 +57,23 @@ def _tasks() -> list[Row]:
 
 
 def _methods() -> list[Row]:
+    from prime_audit.config import installed
     from prime_audit.personalize import METHODS
 
-    return [
+    rows: list[Row] = [
         {"id": method.kind, "family": method.family, "label": method.label, "source": method.source}
         for method in METHODS.values()
     ]
+    # A plug-in is imported when a study names it and not before, so its name and package are all there is.
+    plugins = installed("prime_audit.methods")
+    return rows + [{"id": name, "family": "plug-in", "label": "", "source": who} for name, who in plugins]
 
 
 def _attacks() -> list[Row]:
     from attacks import ATTACKS
+    from prime_audit.config import installed
 
-    return [
+    rows: list[Row] = [
         {
             "id": attack.id,
             "kind": attack.kind,
@@ -78,6 +83,8 @@ def _attacks() -> list[Row]:
         }
         for attack in ATTACKS.values()
     ]
+    blank: Row = {"kind": "plug-in", "needs": [], "threat_model": ""}
+    return rows + [{"id": name, **blank, "source": who} for name, who in installed("prime_audit.attacks")]
 
 
 _LISTS: Mapping[Kind, Callable[[], list[Row]]] = {

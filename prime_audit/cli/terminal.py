@@ -23,10 +23,12 @@ class Terminal:
     Attributes:
         quiet: Say nothing but errors.
         debug: Show the traceback of an error.
+        when_stopped: What is left of the work when the command is stopped.
     """
 
     quiet: bool = False
     debug: bool = False
+    when_stopped: str = "what was finished is kept, and the same command continues"
 
     def say(self, text: str) -> None:
         """Print one line of prose on stderr, unless quiet.

@@ -1,6 +1,6 @@
 """The study file: its models, its loading, its schema."""
 
-from prime_audit.config.load import bundled_studies, load_study
+from prime_audit.config.load import bundled_studies, load_method, load_study
 from prime_audit.config.methods import (
     AnyMethod,
     BaseMethod,
@@ -26,7 +26,7 @@ from prime_audit.config.methods import (
     TiesMethod,
     UniformMethod,
 )
-from prime_audit.config.plugins import declare_attack, declare_method
+from prime_audit.config.plugins import declare_attack, declare_method, installed
 from prime_audit.config.strict_yaml import parse_yaml
 from prime_audit.config.study import (
     DEFAULT_ATTACKS,
@@ -89,6 +89,8 @@ __all__ = [
     "bundled_studies",
     "declare_attack",
     "declare_method",
+    "installed",
+    "load_method",
     "load_study",
     "parse_yaml",
     "study_schema",

@@ -69,13 +69,22 @@ def explain(error: ValidationError, where: str, overridden: Sequence[str]) -> li
         The lines, in the order of the study file.
     """
     lines = []
-    for detail in error.errors(include_url=False):
+    details = error.errors(include_url=False)
+    for detail in details:
+        if detail["type"] == "too_short" and any(_inside(other, detail) for other in details):
+            # Faulty entries are not counted, so their list may seem empty: their own faults are enough.
+            continue
         path = _path(detail["loc"])
         unknown = detail["type"] == "extra_forbidden"
         for key, text in _unknown(path, detail) if unknown else [(path, describe_fault(path, detail))]:
             given = any(_overlap(key, override) for override in overridden)
             lines.append(f"{'--set' if given else where}: {text}")
     return lines
+
+
+def _inside(detail: ErrorDetails, outer: ErrorDetails) -> bool:
+    depth = len(outer["loc"])
+    return len(detail["loc"]) > depth and detail["loc"][:depth] == outer["loc"]
 
 
 def _overlap(key: str, override: str) -> bool:

@@ -1,14 +1,15 @@
 """Loading a study: a bundled name or a file, `--set` values on top, paths resolved, every fault listed."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from prime_audit.config.explain import explain, nearest
+from prime_audit.config.methods import MethodSettings
 from prime_audit.config.strict_yaml import parse_yaml
-from prime_audit.config.study import StudyConfig
+from prime_audit.config.study import ModelConfig, StudyConfig
 from prime_audit.errors import ConfigError
 
 STUDIES = Path(__file__).resolve().parent.parent / "studies"
@@ -64,6 +65,44 @@ def load_study(
         lines = explain(error, where, keys)
     count = f"{where}: {len(lines)} faults\n" if len(lines) > 1 else ""
     raise ConfigError(count + "\n".join(lines), hint="`prime-audit schema study` lists every key")
+
+
+def load_method(
+    base: str, method: str | Mapping[str, object], overrides: Sequence[str] = ()
+) -> tuple[ModelConfig, MethodSettings]:
+    """Check the settings of one model and one method outside of a study.
+
+    Args:
+        base: The base model.
+        method: The kind of the method, or a section with the key `kind`, as in a study.
+        overrides: Settings of the method such as `budget=28`, or of the model such as `model.device=cpu`;
+            values are YAML.
+
+    Returns:
+        The settings of the model and of the method.
+
+    Raises:
+        ConfigError: There is no such method, or its settings hold faults; all of them are listed.
+    """
+    section: dict[str, object] = {"kind": method} if isinstance(method, str) else dict(method)
+    if section.get("kind") == "official":
+        section |= {"kind": "prime", "preset": "official"}
+    # A method is checked as part of the smallest study that holds it.
+    raw: dict[str, object] = {"schema_version": 1, "name": "one-method", "task": "none"}
+    raw |= {"model": {"base": base}, "methods": [section]}
+    keys = [
+        _override(raw, text) if text.startswith("model.") else f"methods.0.{_override(section, text)}"
+        for text in overrides
+    ]
+    try:
+        study = StudyConfig.model_validate_json(json.dumps(raw))
+    except ValidationError as error:
+        lines = [line.replace("methods[0].", "") for line in explain(error, "method", keys)]
+        raise ConfigError(
+            "\n".join(line.replace("methods[0]: ", "") for line in lines),
+            hint="`prime-audit list methods` lists the methods, `prime-audit schema study` their keys",
+        ) from error
+    return study.model, study.methods[0]
 
 
 def _find(study: str | Path) -> Path:

@@ -99,6 +99,18 @@ def refuse_shadowing(group: Group, name: str) -> None:
         )
 
 
+def installed(group: Group) -> list[tuple[str, str]]:
+    """Return what installed packages say they bring; none of them is imported.
+
+    Args:
+        group: Which kind of entry point.
+
+    Returns:
+        Name and package of each, sorted.
+    """
+    return sorted((entry.name, _who(entry)) for entry in entry_points(group=group))
+
+
 def _import(group: Group, name: str) -> bool:
     found = _named(group, name)
     if len(found) > 1:

@@ -166,7 +166,8 @@ def _known_attack(value: object, built_in: ValidatorFunctionWrapHandler) -> obje
     return value if isinstance(value, str) and knows_attack(value) else built_in(value)
 
 
-AttackId = Annotated[BuiltInAttack, WrapValidator(_known_attack)]
+# Written out as plain text: a plug-in's name is none of the literals.
+AttackId = Annotated[BuiltInAttack, WrapValidator(_known_attack), PlainSerializer(str, return_type=str)]
 
 
 def _list_or_name(value: object) -> str:

@@ -15,6 +15,7 @@ from prime_audit.core.files import (
     write_json,
 )
 from prime_audit.core.ids import check_id, inside
+from prime_audit.core.places import default_store
 from prime_audit.core.sanitise import printable
 from prime_audit.core.seeds import Seeds
 
@@ -24,6 +25,7 @@ __all__ = [
     "atomic_write_bytes",
     "atomic_write_text",
     "check_id",
+    "default_store",
     "digest_bytes",
     "digest_file",
     "digest_folder",

@@ -2,6 +2,7 @@
 
 from prime_audit.data.designs import Holdout, Overlap, draw_holdout, overlaps
 from prime_audit.data.generated import generated_dataset
+from prime_audit.data.history import read_history
 from prime_audit.data.reading import read_dataset
 from prime_audit.data.task_file import load_task
 from prime_audit.data.tasks import TASKS, Item, Task
@@ -21,4 +22,5 @@ __all__ = [
     "make_dataset",
     "overlaps",
     "read_dataset",
+    "read_history",
 ]

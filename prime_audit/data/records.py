@@ -1,10 +1,11 @@
 """Checking one record of a file: each fault is noted with its place and reading goes on."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
-from prime_audit.core import check_id
+from prime_audit.core import check_id, parse_json, read_text
 from prime_audit.data.tasks import Item, Task
 from prime_audit.errors import DataError
 
@@ -74,6 +75,33 @@ class Layout:
     input: str = "input"
     answer: str = "answer"
     marker: str | None = None
+
+
+def json_lines(path: Path, faults: Faults) -> Iterator[tuple[int, Mapping[str, object], Place]]:
+    """Read a file with one JSON object per line; blank lines are left out.
+
+    Args:
+        path: The file.
+        faults: Takes every line that is no JSON object.
+
+    Yields:
+        Line number, object and place.
+
+    Raises:
+        DataError: The file cannot be read at all.
+    """
+    # Not splitlines: it would also split at line separators inside of a text.
+    for number, line in enumerate(read_text(path).split("\n"), start=1):
+        if not line.strip():
+            continue
+        place = Place(faults, f"{path}:{number}", separator=": ")
+        try:
+            record = as_object(parse_json(line, str(path), number), place)
+        except DataError as error:
+            faults.lines.append(str(error))
+            continue
+        if record is not None:
+            yield number, record, place
 
 
 def as_object(value: object, place: Place) -> Mapping[str, object] | None:

@@ -64,7 +64,10 @@ def _read(path: Path) -> Task:
     try:
         parsed = TaskFile.model_validate(raw)
     except ValidationError as error:
-        raise ConfigError("\n".join(f"{path}: {line}" for line in _explained(error))) from error
+        raise ConfigError(
+            "\n".join(f"{path}: {line}" for line in _explained(error)),
+            hint="the metric follows from the kind: " + ", ".join(f"{k} {m}" for k, m in METRICS.items()),
+        ) from error
     labels = tuple(str(label).strip() for label in parsed.labels)
     faults = _label_faults(parsed.kind, labels)
     if parsed.id in TASKS:

@@ -4,13 +4,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import get_args
 
-from prime_audit.core import parse_json, read_text
 from prime_audit.data.records import (
     Faults,
     Layout,
     Place,
     as_list,
-    as_object,
+    json_lines,
     note_repeats,
     read_id,
     read_item,
@@ -18,18 +17,20 @@ from prime_audit.data.records import (
 )
 from prime_audit.data.tasks import Item, Task
 from prime_audit.data.users import Role, User
-from prime_audit.errors import DataError
 
 _LAYOUT = Layout()
 
 
-def read_users_jsonl(path: Path, task: Task, faults: Faults) -> tuple[User, ...]:
+def read_users_jsonl(
+    path: Path, task: Task, faults: Faults, *, needs_queries: bool = True
+) -> tuple[User, ...]:
     """Read a users.jsonl file. Keys that the format does not know are left aside.
 
     Args:
         path: The file.
         task: The task; answers must fit it.
         faults: Takes everything that is wrong.
+        needs_queries: Whether a target without queries is a fault.
 
     Returns:
         The users without a fault, in file order.
@@ -38,34 +39,26 @@ def read_users_jsonl(path: Path, task: Task, faults: Faults) -> tuple[User, ...]
         DataError: The file cannot be read at all.
     """
     users, ids = [], []
-    # Not splitlines: it would also split at line separators inside of a text.
-    for number, line in enumerate(read_text(path).split("\n"), start=1):
-        if not line.strip():
-            continue
-        place = Place(faults, f"{path}:{number}", separator=": ")
-        try:
-            record = as_object(parse_json(line, str(path), number), place)
-        except DataError as error:
-            faults.lines.append(str(error))
-            continue
-        if record is None:
-            continue
+    for _, record, place in json_lines(path, faults):
         user_id = read_id(record, "user", "user", place)
         if user_id is not None:
             ids.append((user_id, place))
-        user = _user(record, user_id, task, place)
+        user = _user(record, user_id, task, place, needs_queries)
         if user is not None:
             users.append(user)
     note_repeats(ids, "user")
     return tuple(users)
 
 
-def _user(record: Mapping[str, object], user_id: str | None, task: Task, place: Place) -> User | None:
+def _user(
+    record: Mapping[str, object], user_id: str | None, task: Task, place: Place, needs_queries: bool
+) -> User | None:
     """One user, or None after a fault."""
     before = len(place.faults.lines)
     role = _role(record, place)
-    history = _items(record, "history", task, True, place)
-    queries = _items(record, "queries", task, role == "target", place)
+    history = _items(record, "history", task, place, needs_answer=True, required=True)
+    asked = role == "target"
+    queries = _items(record, "queries", task, place, needs_answer=asked, required=asked and needs_queries)
     profile = record.get("profile_text")
     text = None if profile is None else read_text_field(record, "profile_text", place)
     note_repeats([(item.id, place.at(key).at(i)) for key, i, item in (*history, *queries)], "item")
@@ -90,10 +83,9 @@ def _role(record: Mapping[str, object], place: Place) -> Role | None:
 
 
 def _items(
-    record: Mapping[str, object], key: str, task: Task, needs_answer: bool, place: Place
+    record: Mapping[str, object], key: str, task: Task, place: Place, *, needs_answer: bool, required: bool
 ) -> list[tuple[str, int, Item]]:
     """The faultless items of a list, with key and position; a list that must not be empty is checked."""
-    required = key == "history" or record.get("role") == "target"
     if key not in record and not required:
         return []
     values = as_list(record, key, place)

@@ -1,8 +1,10 @@
 """Methods that personalise a model for one target."""
 
 from prime_audit.personalize.built_in import METHODS
+from prime_audit.personalize.callable_package import personalize
 from prime_audit.personalize.embedders import base_embedder, sentence_embedder, tfidf_embedder
 from prime_audit.personalize.mixture import Mixture
+from prime_audit.personalize.record import Deployed, Measured
 from prime_audit.personalize.registry import register
 from prime_audit.personalize.representatives import representatives
 from prime_audit.personalize.selection import history_embedding, nearest
@@ -19,6 +21,8 @@ from prime_audit.personalize.types import (
 __all__ = [
     "METHODS",
     "Calibration",
+    "Deployed",
+    "Measured",
     "Method",
     "Mixture",
     "Outcome",
@@ -28,6 +32,7 @@ __all__ = [
     "base_embedder",
     "history_embedding",
     "nearest",
+    "personalize",
     "predict_with",
     "register",
     "representatives",

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Literal
 
+from attacks.registry import place_of
 from prime_audit.config import METHOD_KINDS, MethodSettings, declare_method
 from prime_audit.errors import ConfigError
 from prime_audit.personalize.types import Method, Personalisation, TargetContext
@@ -55,8 +56,14 @@ def register(
         )
 
     def add(personalise: Personalise) -> Personalise:
-        if kind in _methods or METHOD_KINDS.get(kind, settings) is not settings:
-            raise ConfigError(f"two methods are called '{kind}'", hint="rename one of them")
+        if kind in _methods:
+            both = f"{place_of(_methods[kind].personalise)} and {place_of(personalise)}"
+            raise ConfigError(f"two methods are called '{kind}': {both}", hint="rename one of them")
+        if METHOD_KINDS.get(kind, settings) is not settings:
+            raise ConfigError(
+                f"'{kind}' is built in, and {place_of(personalise)} brings another one of that name",
+                hint="rename the plug-in's method",
+            )
         if kind not in METHOD_KINDS:
             declare_method(kind, settings)
         _methods[kind] = Method(

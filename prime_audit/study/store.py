@@ -1,17 +1,12 @@
 """The store of trained modules and converted models, shared between runs and keyed by digest."""
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
-from prime_audit.core import atomic_dir
+from prime_audit.core import atomic_dir, default_store
 from prime_audit.errors import OutputError
 
-
-def default_store() -> Path:
-    """Returns ``$PRIME_AUDIT_CACHE``, or ``~/.cache/prime-audit``."""
-    configured = os.environ.get("PRIME_AUDIT_CACHE")
-    return Path(configured) if configured else Path.home() / ".cache" / "prime-audit"
+__all__ = ["Store", "default_store"]
 
 
 class Store:

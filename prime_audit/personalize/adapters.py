@@ -1,0 +1,154 @@
+"""Reading a folder of other people's adapters, one sub-folder per sharer, all for one base."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from prime_audit.core import check_id, inside, read_json
+from prime_audit.errors import DataError, ModelError, PrimeAuditError
+from prime_audit.models import LanguageModel
+from prime_audit.modules import LoraModule, read_module
+
+CONFIG: Final = "adapter_config.json"
+WEIGHTS: Final = "adapter_model.safetensors"
+_PICKLES: Final = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
+_SHOWN: Final = 20
+
+
+def read_adapters(folder: Path, base: LanguageModel) -> dict[str, LoraModule]:
+    """Reads every sub-folder of a folder as a PEFT adapter.
+
+    Args:
+        folder: Its sub-folders are named after the sharers; hidden ones and plain files are left aside.
+        base: The base that all adapters were trained on.
+
+    Returns:
+        The modules by sharer, sorted by name.
+
+    Raises:
+        DataError: There is no such folder, a name is not usable, or a link leads out of the folder.
+        ModelError: An adapter cannot be used (every one is named), a sharer appears twice, or the adapters
+            do not belong together.
+    """
+    names = _sharers(folder)
+    modules: dict[str, LoraModule] = {}
+    faults: list[PrimeAuditError] = []
+    for name in names:
+        try:
+            modules[name] = _read(folder, name, base)
+        except (DataError, ModelError) as error:
+            faults.append(error)
+    if len(faults) == 1:
+        raise faults[0]
+    if faults:
+        lines = [str(fault) for fault in faults[:_SHOWN]]
+        hints = dict.fromkeys(fault.hint for fault in faults if fault.hint)
+        raise ModelError(
+            f"{folder}: {len(faults)} of {len(names)} adapters cannot be used\n" + "\n".join(lines),
+            hint="; ".join(hints),
+        )
+    _refuse_twins(modules)
+    _refuse_mixed_targets(modules)
+    _refuse_mixed_bases(folder, list(modules))
+    return modules
+
+
+def _sharers(folder: Path) -> list[str]:
+    """The names of the sub-folders; each is safe, and none differs from another by case alone."""
+    if not folder.is_dir():
+        raise DataError(f"{folder}: no such folder", hint="name the folder that holds the sharers' adapters")
+    if (folder / CONFIG).exists():
+        raise DataError(
+            f"{folder}: this is one adapter, not a folder of adapters",
+            hint="name the folder above it: one sub-folder per sharer",
+        )
+    names = sorted(path.name for path in folder.iterdir() if path.is_dir() and path.name[:1] != ".")
+    if not names:
+        raise DataError(f"{folder}: there is no adapter in it", hint="give each sharer a sub-folder")
+    seen: dict[str, str] = {}
+    for name in names:
+        check_id(name, "sharer", str(folder))
+        twin = seen.setdefault(name.casefold(), name)
+        if twin != name:
+            raise DataError(
+                f"{folder}: the sharer '{name}' is named twice: '{twin}' and '{name}' differ in case alone",
+                hint="keep one of them, or give them different names",
+            )
+    return names
+
+
+def _read(folder: Path, name: str, base: LanguageModel) -> LoraModule:
+    path = folder / name
+    for part in (path, path / CONFIG, path / WEIGHTS):
+        try:
+            inside(folder, part.absolute())
+        except DataError as error:
+            raise DataError(
+                f"{part}: a link that leads out of {folder}",
+                hint="copy the adapter into the folder: a link could show this command any file of yours",
+            ) from error
+    pickles = sorted(file.name for pattern in _PICKLES for file in path.glob(pattern))
+    if pickles and not (path / WEIGHTS).exists():
+        raise ModelError(
+            f"module {path}: its weights are pickled ({', '.join(pickles[:3])}), and a pickle can run code",
+            hint="convert it where you trust it: "
+            "PeftModel.from_pretrained(base, folder).save_pretrained(new_folder)",
+        )
+    return read_module(path, base)
+
+
+def _refuse_twins(modules: Mapping[str, LoraModule]) -> None:
+    seen: dict[str, str] = {}
+    for name, module in modules.items():
+        twin = seen.setdefault(module.digest, name)
+        if twin != name:
+            raise ModelError(
+                f"a sharer is named twice: '{twin}' and '{name}' hold the same module",
+                hint="remove one of them: it would count double in every merge",
+            )
+
+
+def _refuse_mixed_targets(modules: Mapping[str, LoraModule]) -> None:
+    """All adapters must change the same layers; the first one is what the others are compared with."""
+    (first, one), *others = modules.items()
+    for name, other in others:
+        odd = sorted(set(one.factors) ^ set(other.factors))
+        if odd:
+            owner = first if odd[0] in one.factors else name
+            raise ModelError(
+                f"adapters '{first}' and '{name}' change different layers: {len(one.factors)} and "
+                f"{len(other.factors)}; {odd[0]} ({_shape(modules[owner], odd[0])}) is in '{owner}' alone",
+                hint="merge adapters that were trained with the same target_modules",
+            )
+
+
+def _shape(module: LoraModule, layer: str) -> str:
+    a, b = module.factors[layer]
+    return f"{b.shape[0]} x {a.shape[1]}"
+
+
+def _refuse_mixed_bases(folder: Path, names: list[str]) -> None:
+    """Equal shapes prove nothing: two fine-tunes of one architecture fit each other's adapters."""
+    declared = {name: base for name in names if (base := declared_base(folder / name))}
+    for name, base in declared.items():
+        first = next(iter(declared))
+        if base.casefold() != declared[first].casefold():
+            raise ModelError(
+                f"adapters '{first}' and '{name}' are for different bases: '{declared[first]}' and '{base}'",
+                hint="merge adapters of one base; if it is one model under two names, correct "
+                f"base_model_name_or_path in {CONFIG}",
+            )
+
+
+def declared_base(folder: Path) -> str:
+    """Returns the last part of the base's name in an adapter's configuration.
+
+    Args:
+        folder: The adapter.
+
+    Returns:
+        The name without owner or path, or an empty string if the adapter names no base.
+    """
+    config = read_json(folder / CONFIG)
+    name = config.get("base_model_name_or_path") if isinstance(config, dict) else None
+    return name.replace("\\", "/").rstrip("/").rpartition("/")[2] if isinstance(name, str) else ""

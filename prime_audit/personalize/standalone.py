@@ -1,0 +1,264 @@
+"""Personalising outside of a study: from a base, adapters and one history to a PEFT adapter with a card.
+
+The sharers' histories are not at hand here, so sharers cannot be chosen by how alike they write. They are
+ranked by how well each module alone answers the target's history, and that figure is what a method is given
+as their similarity.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from prime_audit.config import MethodSettings, ModelConfig, PrimeMethod, load_method
+from prime_audit.core import Seeds, default_store
+from prime_audit.data import Item, Task, load_task, read_history
+from prime_audit.errors import ConfigError, DataError
+from prime_audit.models import LanguageModel, load_model, predict
+from prime_audit.modules import AdapterBank, LoraModule, merged_into, read_module
+from prime_audit.personalize.adapters import declared_base, read_adapters
+from prime_audit.personalize.built_in import METHODS
+from prime_audit.personalize.output import check_out, write_output
+from prime_audit.personalize.prime import split_history
+from prime_audit.personalize.record import Deployed, Measured, Record
+from prime_audit.personalize.types import Method, Personalisation, TargetContext, predict_with
+from prime_audit.utility import score
+
+_LONGEST_SEARCHED: Final = 2000  # items; a split that needs more than this is a slip of the settings
+
+
+def personalize(
+    base: str,
+    adapters: str | Path,
+    history: str | Path,
+    task: str | Path,
+    out: str | Path,
+    *,
+    method: str | Mapping[str, object] = "prime",
+    overrides: Sequence[str] = (),
+    adapt: str | Path | None = None,
+    sharers: int = 3,
+    seed: int = 7,
+    force: bool = False,
+    progress: Callable[[str], None] | None = None,
+) -> Deployed:
+    """Merges other people's adapters for one person and writes the result as a PEFT adapter.
+
+    Args:
+        base: The base model: `tiny`, `smollm2`, a folder, or a hub id.
+        adapters: A folder with one PEFT adapter per sub-folder, named after the sharer.
+        history: The person's history: a users.jsonl with one target, or one item per line.
+        task: A task id, or the path of a task file.
+        out: The folder to write; it appears whole or not at all.
+        method: A merging method by its kind, or a section as in a study, with the key `kind`.
+        overrides: Settings as text, such as `budget=28`, or `model.device=cpu` for the model.
+        adapt: An adapter that is merged into the base first, if the sharers' adapters sit on such a base.
+        sharers: How many adapters are merged at most; the best ones alone on the history.
+        seed: Seed of the method.
+        force: Replace what an earlier call wrote to `out`.
+        progress: Told in one line of each step; silent by default.
+
+    Returns:
+        What was deployed. If the method fell back to the base, no adapter is written.
+
+    Raises:
+        PrimeAuditError: The settings, the base, an adapter, the history or `out` cannot be used.
+    """
+    say = progress if progress is not None else _silent
+    model, settings = load_method(base, method, overrides)
+    kind = usable_method(settings)
+    if sharers < 1:
+        raise ConfigError(f"sharers is {sharers}: at least one adapter is merged")
+    check_out(Path(out), Path(adapters), force)
+    asked = load_task(task)
+    target = read_history(Path(history), asked)
+    pretrained, lm, adaptation = _load_base(model, adapt)
+    modules = read_adapters(Path(adapters), lm)
+    say(f"{len(modules)} adapters and {len(target.history)} history items on {pretrained.name}")
+    _note_other_base(Path(adapters), modules, pretrained.name, say)
+    context = TargetContext(asked, target, lm, Seeds(seed))
+    check_history(context, settings, Path(history))
+    base_alone, alone = utility_alone(lm, asked, target.history, modules)
+    ranked = sorted(alone, key=lambda name: (-alone[name], name))[:sharers]
+    say(f"{kind.label}: merging {len(ranked)} of them, those that answer the history best alone")
+    similarity = {name: alone[name] for name in ranked}
+    context = replace(context, sharers=tuple(ranked), similarity=similarity, module=modules.__getitem__)
+    deployed = kind.personalise(context, settings)
+    record = Record(
+        base=_shown(pretrained.name),
+        base_digest=pretrained.digest,
+        adaptation=adaptation,
+        context=context,
+        kind=kind,
+        settings=settings,
+        seed=seed,
+        modules=modules,
+        alone=alone,
+        deployed=deployed,
+        utility=_measure(context, settings, deployed, base_alone),
+    )
+    return write_output(record, Path(out))
+
+
+def usable_method(settings: MethodSettings) -> Method:
+    """Returns the method of some settings if adapters, a base and a history are all that it needs.
+
+    Args:
+        settings: The settings.
+
+    Returns:
+        The method.
+
+    Raises:
+        ConfigError: It merges nothing, or needs what only a study can give it.
+    """
+    kind = METHODS[settings.kind]
+    reason = _why_not(kind)
+    if reason:
+        usable = ", ".join(name for name, other in METHODS.items() if not _why_not(other))
+        raise ConfigError(
+            f"method '{settings.kind}' cannot be used here: {reason}",
+            hint=f"these can: {usable}; `prime-audit evaluate` runs every method",
+        )
+    return kind
+
+
+def _why_not(kind: Method) -> str:
+    if kind.needs_own_module:
+        return "it trains a module on the person's own history and merges nobody's"
+    if kind.needs_gates:
+        return "it needs gates that are trained beside each sharer's module on that sharer's history"
+    if "of" in kind.settings.model_fields:
+        return "it is a control, built from what another method deployed"
+    return "" if kind.family == "merging" else "it merges no adapters"
+
+
+def check_history(context: TargetContext, settings: MethodSettings, path: Path) -> None:
+    """Refuses a history that is too short to be split into a search and a selection part.
+
+    Args:
+        context: The target's context.
+        settings: The method's settings; only PriME splits.
+        path: The history file, for the message.
+
+    Raises:
+        DataError: It has too few items; the needed number is named.
+        ConfigError: The settings' own cap of items leaves too few, however long the history.
+    """
+    if not isinstance(settings, PrimeMethod) or settings.selection_fraction == 0:
+        return
+    if split_history(context, settings)[1]:
+        return
+    count = len(context.target.history)
+    for needed in range(count + 1, _LONGEST_SEARCHED):
+        longer = replace(context.target, history=(Item("x", "x", "x"),) * needed)
+        if split_history(replace(context, target=longer), settings)[1]:
+            raise DataError(
+                f"{path}: holds {count} items, and the split into a search and a selection part needs "
+                f"{needed}",
+                hint="give a longer history, another --set selection_fraction=..., or a method without a "
+                "search, such as uniform",
+            )
+    raise ConfigError(
+        f"selection_fraction {settings.selection_fraction} and max_items {settings.max_items} leave no "
+        "search and selection part, however long the history is",
+        hint="raise max_items, or move selection_fraction towards one half",
+    )
+
+
+def utility_alone(
+    lm: LanguageModel, task: Task, items: Sequence[Item], modules: Mapping[str, LoraModule]
+) -> tuple[float, dict[str, float]]:
+    """Measures the base and each module alone on a history, in one batch of rows.
+
+    Args:
+        lm: The base.
+        task: The task.
+        items: The items; each has an answer.
+        modules: The modules by sharer.
+
+    Returns:
+        The base's utility, and that of each module with weight one; in [0, 1].
+    """
+    weights = np.vstack([np.zeros(len(modules)), np.eye(len(modules))])
+    prompts = [task.prompt(item.input) for item in items] * len(weights)
+    rows = np.repeat(weights, len(items), axis=0)
+    outputs = predict(lm, task, prompts, adapters=AdapterBank(tuple(modules.values())), weights=rows)
+    golds = _golds(items)
+    base, *each = (
+        score(task, outputs[start : start + len(items)], golds).primary
+        for start in range(0, len(outputs), len(items))
+    )
+    return base, dict(zip(modules, each, strict=True))
+
+
+def _measure(
+    context: TargetContext, settings: MethodSettings, deployed: Personalisation, base_alone: float
+) -> dict[str, Measured]:
+    """Utility before and after, on each part of the history that can be told apart."""
+
+    def after(items: Sequence[Item]) -> float:
+        prompts = [deployed.prompt(item) for item in items]
+        outputs = predict_with(context.base, context.task, prompts, deployed.adapter)
+        return score(context.task, outputs, _golds(items)).primary
+
+    target = context.target
+    found = {"history": Measured(len(target.history), base_alone, after(target.history))}
+    selection = _selection(context, settings, deployed)
+    if selection is not None:
+        found["selection"] = selection
+    queries = [query for query in target.queries if query.answer is not None]
+    if queries:
+        before, _ = utility_alone(
+            context.base, context.task, queries, {context.sharers[0]: context.modules()[0]}
+        )
+        found["queries"] = Measured(len(queries), before, after(queries))
+    return found
+
+
+def _selection(
+    context: TargetContext, settings: MethodSettings, deployed: Personalisation
+) -> Measured | None:
+    """What the method itself measured on its selection part, where that is the task's utility."""
+    if not isinstance(settings, PrimeMethod) or settings.utility != "metric" or settings.sampling is not None:
+        return None
+    points = [point for point in deployed.points if point.part == "selection"]
+    base = next((point for point in points if not any(point.weights)), None)
+    chosen = base if deployed.chosen is None else deployed.points[deployed.chosen]
+    if base is None or chosen is None or chosen.part != "selection":
+        return None
+    return Measured(len(split_history(context, settings)[1]), base.utility, chosen.utility)
+
+
+def _load_base(
+    config: ModelConfig, adapt: str | Path | None
+) -> tuple[LanguageModel, LanguageModel, LoraModule | None]:
+    """Returns the model as it came, the base that the adapters sit on, and what lies between."""
+    pretrained = load_model(config, default_store())
+    if adapt is None:
+        return pretrained, pretrained, None
+    adaptation = read_module(Path(adapt), pretrained)
+    return pretrained, merged_into(pretrained, adaptation), adaptation
+
+
+def _note_other_base(
+    folder: Path, modules: Mapping[str, LoraModule], base: str, say: Callable[[str], None]
+) -> None:
+    """The shapes fit; only a person can tell whether two names are one model."""
+    declared = next(filter(None, (declared_base(folder / name) for name in modules)), "")
+    if declared and declared.casefold() != _shown(base).rpartition("/")[2].casefold():
+        say(f"note: the adapters say that they are for '{declared}'; make sure that this is '{_shown(base)}'")
+
+
+def _shown(base: str) -> str:
+    """A base as the card names it: a folder without the way to it, which is nobody's business."""
+    return Path(base).expanduser().resolve().name if Path(base).expanduser().is_dir() else base
+
+
+def _golds(items: Sequence[Item]) -> list[str]:
+    return [item.answer or "" for item in items]
+
+
+def _silent(text: str) -> None: ...
