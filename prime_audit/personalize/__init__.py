@@ -7,7 +7,9 @@ from prime_audit.personalize.mixture import Mixture
 from prime_audit.personalize.record import Deployed, Measured
 from prime_audit.personalize.registry import register
 from prime_audit.personalize.representatives import representatives
+from prime_audit.personalize.search import check_budget
 from prime_audit.personalize.selection import history_embedding, nearest
+from prime_audit.personalize.starts import least_starts
 from prime_audit.personalize.types import (
     Calibration,
     Method,
@@ -30,7 +32,9 @@ __all__ = [
     "SearchPoint",
     "TargetContext",
     "base_embedder",
+    "check_budget",
     "history_embedding",
+    "least_starts",
     "nearest",
     "personalize",
     "predict_with",

@@ -37,6 +37,21 @@ def start_points(names: Sequence[Start], mixture: Mixture, context: TargetContex
     return np.stack(list(distinct.values())) if distinct else np.empty((0, mixture.dimension))
 
 
+def least_starts(names: Sequence[Start], sharers: int) -> int:
+    """Returns how many start points there are at least, whatever the similarities.
+
+    Args:
+        names: As for `start_points`.
+        sharers: Number of sharers.
+
+    Returns:
+        The number of distinct points; 1/N and the weights by similarity count as one, since they may agree.
+    """
+    count = ("base" in names) + (sharers if "sharers" in names else 0)
+    fixed = "sharers" in names and sharers == 1
+    return count + (not fixed and ("uniform" in names or "similarity" in names))
+
+
 def similarity_weights(context: TargetContext, temperature: float) -> tuple[float, ...]:
     """Returns the softmax of the selected sharers' similarities over a temperature; it sums to 1."""
     cosines = np.array([context.similarity[sharer] for sharer in context.sharers])

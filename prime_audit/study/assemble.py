@@ -13,12 +13,14 @@ from prime_audit.results import (
     Coverage,
     Gap,
     Method,
+    Metric,
     Results,
     Reverted,
     Search,
     Study,
 )
-from prime_audit.study.plan import OWN_MODULE, PLACEBO
+from prime_audit.study.plan import OWN_MODULE, PLACEBO, WITHOUT
+from prime_audit.study.premise import premise_metrics, searching_methods
 from prime_audit.study.privacy import privacy_metrics
 from prime_audit.study.units import Outputs
 from prime_audit.study.utility import utility_metrics
@@ -29,6 +31,7 @@ CONTROLS = {
     "base": (CONTROL_BASE, "Base (no personal module)"),
     "own-module": (OWN_MODULE, "Own module (a sharer's unmerged module)"),
     "placebo": (PLACEBO, "Placebo (a merge of other sharers)"),
+    "without-sharer": (WITHOUT, "Without the sharer (the merge made again)"),
 }
 
 
@@ -61,6 +64,7 @@ def assemble(bench: Workbench, outputs: Outputs) -> Results:
             *utility_metrics(config, bench.dataset, outputs),
             *privacy_metrics(outputs),
             *tables.metrics,
+            *_premise(bench, outputs),
         ),
         findings=tuple(tables.findings),
         curves=tuple(tables.curves),
@@ -68,6 +72,13 @@ def assemble(bench: Workbench, outputs: Outputs) -> Results:
         search=tuple(_searches(bench, outputs)),
         coverage=_coverage(bench, tables, outputs),
     )
+
+
+def _premise(bench: Workbench, outputs: Outputs) -> list[Metric]:
+    if bench.config.audit.premise is None:
+        return []
+    searching = [method.id for method in searching_methods(bench.config)]
+    return premise_metrics(searching, [target.id for target in bench.dataset.targets], outputs)
 
 
 def config_digest(bench: Workbench) -> str:
@@ -91,6 +102,8 @@ def _groups(bench: Workbench, outputs: Outputs) -> list[Subjects]:
             alarms[CONTROL_BASE] = _base_about_sharers(bench, outputs)
         if "placebo" in controls:
             alarms[PLACEBO] = _per_target(bench, outputs, PLACEBO)
+        if "without-sharer" in controls:
+            alarms[WITHOUT] = _per_target(bench, outputs, WITHOUT)
         references = {OWN_MODULE: _own_modules(bench, outputs)} if "own-module" in controls else {}
         methods = {method.id: _per_target(bench, outputs, method.id) for method in merging}
         groups.append(Subjects("sharer", methods, alarms, references))

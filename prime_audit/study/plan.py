@@ -9,22 +9,24 @@ from typing import Any
 
 import numpy as np
 
-from prime_audit.config import MethodConfig, PrivacyConfig, StudyConfig
-from prime_audit.config.explain import nearest
+from prime_audit.config import MethodConfig, PrimeMethod, PrivacyConfig, StudyConfig
 from prime_audit.core import Seeds, digest_json
 from prime_audit.data import Dataset, Item, draw_holdout
-from prime_audit.errors import ConfigError, DataError
-from prime_audit.modules import GateSettings, promised
+from prime_audit.errors import ConfigError
+from prime_audit.modules import GateSettings
 from prime_audit.personalize import METHODS
 from prime_audit.study import work
-from prime_audit.study.feasible import check_sharers
+from prime_audit.study.counterfactual import rerun_method, score_without
+from prime_audit.study.feasible import check_feasible, named_by
 from prime_audit.study.inputs import load_dataset
+from prime_audit.study.premise import attack_candidates, searching_methods
 from prime_audit.study.store import Store, default_store
 from prime_audit.study.units import Output, Outputs, Unit, unit_key
 from prime_audit.study.workbench import Workbench
 
 PLACEBO = "control-placebo"
 OWN_MODULE = "control-own-module"
+WITHOUT = "control-without-sharer"
 
 
 class Planner:
@@ -136,7 +138,7 @@ class Planner:
 
         def run_deploy(outputs: Outputs) -> Output:
             similarity = outputs["select"]["selected"][target] if about == "sharer" else {}
-            of = _named_by(method)
+            of = named_by(method)
             others = (
                 {of: work.outcome(self.bench, of, target, outputs[f"deploy/{of}/{target}"])} if of else {}
             )
@@ -189,6 +191,39 @@ class Planner:
 
             trained = [f"train/{other}" for other in names]
             self.add(name, self._histories(), ("select", *trained, *self._base_scores(True, "")), run)
+
+    def without_sharers(self, trained: list[str]) -> None:
+        """Plans the counterfactual: the first merging method again without the sharer that is attacked."""
+        method = rerun_method(self.config)
+        for target in self.bench.dataset.targets:
+            name = f"score/{WITHOUT}/{target.id}"
+
+            def run(outputs: Outputs, name: str = name, target: str = target.id) -> Output:
+                similarity = outputs["select"]["selected"][target]
+                return score_without(self.bench, name, method, target, similarity)
+
+            gates = [key for key in self.keys if key.startswith("gate/")]
+            part = {**self._histories(), "method": method.model_dump(mode="json")}
+            self.add(name, part, ("select", *trained, *gates, *self._base_scores(True, "")), run)
+
+    def premises(self, count: int) -> None:
+        """Plans the attack on merges that the searches have evaluated."""
+        for method in searching_methods(self.config):
+            for target in self.bench.dataset.targets:
+                deploy = f"deploy/{method.id}/{target.id}"
+
+                def run(
+                    outputs: Outputs,
+                    method: PrimeMethod = method,
+                    target: str = target.id,
+                    deploy: str = deploy,
+                ) -> Output:
+                    sharers = list(outputs["select"]["selected"][target])
+                    return attack_candidates(self.bench, method, outputs[deploy], sharers, count)
+
+                part = {**self._histories(), "candidates": count}
+                needs = (deploy, *self._base_scores(True, ""))
+                self.add(f"premise/{method.id}/{target.id}", part, needs, run)
 
     def _histories(self) -> dict[str, Any]:
         """What a scoring of deployed modules depends on beside the units it names."""
@@ -248,7 +283,7 @@ def plan(bench: Workbench, model: Mapping[str, str]) -> list[Unit]:
         )
     planner.base_scores([*sharers, *own_trained], adapted)
     # A control follows the method that it is built from, wherever the study lists it.
-    for method in sorted(config.methods, key=lambda method: _named_by(method) is not None):
+    for method in sorted(config.methods, key=lambda method: named_by(method) is not None):
         shared = [*trained, *gates] if METHODS[method.kind].needs_gates else trained
         for target in targets:
             planner.evaluate(method, target, _needs(method, target, adapted, shared, own_trained))
@@ -256,6 +291,10 @@ def plan(bench: Workbench, model: Mapping[str, str]) -> list[Unit]:
         planner.own_modules()
     if merging and "placebo" in config.audit.controls:
         planner.placebos()
+    if merging and "without-sharer" in config.audit.controls:
+        planner.without_sharers(trained)
+    if config.audit.premise is not None:
+        planner.premises(config.audit.premise)
     return planner.units
 
 
@@ -273,84 +312,10 @@ def _needs(
     method: MethodConfig, target: str, adapted: list[str], shared: list[str], own: dict[str, str]
 ) -> list[str]:
     kind = METHODS[method.kind]
-    of = _named_by(method)
+    of = named_by(method)
     if kind.subject == "sharer":
         return [*adapted, *shared, "select", *([f"deploy/{of}/{target}"] if of else [])]
     return [*adapted, own[target]] if kind.needs_own_module else adapted
-
-
-def _named_by(method: MethodConfig) -> str | None:
-    """Returns the id of the method that a control is built from; None for any other method."""
-    of: str | None = getattr(method, "of", None)
-    return of
-
-
-def _check_controls(config: StudyConfig) -> None:
-    """Refuses a control whose ``of`` names nothing that it could be built from."""
-    ids = [method.id for method in config.methods]
-    controls = [method for method in config.methods if _named_by(method) is not None]
-    valid = [m.id for m in config.methods if METHODS[m.kind].subject == "sharer" and m not in controls]
-    for method in controls:
-        of = _named_by(method) or ""
-        if of in valid:
-            continue
-        why = "does not merge sharers' modules" if of in ids else "is no method of this study"
-        if of in [control.id for control in controls]:
-            why = "is a control itself"
-        meant = nearest(of, valid)
-        hint = f"set 'of' to one of: {', '.join(valid)}" if valid else "add a method that merges sharers"
-        raise ConfigError(
-            f"methods: the control '{method.id}' is of '{of}', which {why}",
-            hint=f"did you mean '{meant}'?" if meant else hint,
-        )
-
-
-def check_feasible(bench: Workbench) -> None:
-    """Refuses a study whose data cannot give what it asks for, before any compute.
-
-    Raises:
-        ConfigError: Named by the setting that cannot be met.
-        DataError: Named by the users whose coin flips leave nothing to train on.
-    """
-    config, dataset = bench.config, bench.dataset
-    _check_controls(config)
-    merging = [method for method in config.methods if METHODS[method.kind].subject == "sharer"]
-    if not dataset.targets:
-        raise ConfigError("the data hold no target", hint="give at least one user the role 'target'")
-    if merging and len(dataset.sharers) < config.sharers.per_target:
-        raise ConfigError(
-            f"sharers.per_target is {config.sharers.per_target}, but the data hold "
-            f"{len(dataset.sharers)} sharers",
-            hint="lower sharers.per_target or add sharers",
-        )
-    check_sharers(bench)
-    pool = config.sharers.representatives or len(dataset.sharers)
-    if merging and "placebo" in config.audit.controls and pool == config.sharers.per_target:
-        raise ConfigError(
-            "audit.controls: the placebo merges sharers that a target did not select, and none is left",
-            hint="lower sharers.per_target, add sharers, or leave out the placebo",
-        )
-    empty = [user for user, flips in bench.holdout.flips.items() if not any(flips)]
-    if empty:
-        raise DataError(
-            f"the coin flips leave no record to train on for: {', '.join(empty[:10])}",
-            hint="these histories are too short for a hold-out design: leave the users out, or add records",
-        )
-    if merging and config.sharers.privacy is not None:
-        fewest = min(len(bench.holdout.members(sharer)) for sharer in dataset.sharers)
-        promised(config.sharers.privacy, config.training, fewest)
-    owners = [method.id for method in config.methods if METHODS[method.kind].needs_own_module]
-    if len(owners) > 1:
-        raise ConfigError(
-            f"methods {', '.join(owners)} would each train a module of every target",
-            hint="keep one of them in a study",
-        )
-    gated = [method.id for method in config.methods if METHODS[method.kind].needs_gates]
-    if len(gated) > 1:
-        raise ConfigError(
-            f"methods {', '.join(gated)} would each train gates of every sharer",
-            hint="keep one of them in a study",
-        )
 
 
 def adaptation_items(config: StudyConfig, dataset: Dataset) -> list[Item]:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attacks.statistics import mean_interval, rank_correlation, standardised_gap
-from prime_audit.config import PrimeMethod
+from prime_audit.config import PrimeMethod, StudyConfig
 from prime_audit.models import score_tokens
 from prime_audit.personalize import Mixture
 from prime_audit.results import CI, Metric, N
@@ -21,6 +21,11 @@ from prime_audit.study.workbench import Workbench
 Floats = NDArray[np.float64]
 HELD_FIXED: Mapping[str, tuple[str, ...]] = {"none": (), "norm and share": ("norm", "share")}
 ID = "premise.rank_correlation"
+
+
+def searching_methods(config: StudyConfig) -> list[PrimeMethod]:
+    """Returns the methods whose searches are put to the test, in the order of the study."""
+    return [method for method in config.methods if isinstance(method, PrimeMethod)]
 
 
 def attack_candidates(

@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
+from numpy.typing import NDArray
 
 from attacks import TokenScores
 from prime_audit.config import MethodConfig, PrivacyConfig
@@ -156,18 +158,28 @@ def outcome(bench: Workbench, method: str, target: str, deployed: Output) -> Out
     return Outcome(weights=weights, norm=deployed["norm"], adapter=adapter)
 
 
-def deploy(
+def context_of(
     bench: Workbench,
     method: MethodConfig,
     target: str,
-    similarity: dict[str, float],
-    others: Mapping[str, Outcome],
-) -> Output:
-    """Personalises for one target, answers its queries and writes the adapter that would be deployed."""
-    user = bench.dataset.user(target)
-    context = TargetContext(
+    similarity: Mapping[str, float],
+    others: Mapping[str, Outcome] = MappingProxyType({}),
+) -> TargetContext:
+    """Collects what a method may see of a target.
+
+    Args:
+        bench: The workbench.
+        method: The method.
+        target: The target.
+        similarity: The sharers that it may merge, most similar first, with their cosines.
+        others: What other methods deployed for this target.
+
+    Returns:
+        The context; no record that the audit holds out is in it.
+    """
+    return TargetContext(
         task=bench.dataset.task,
-        target=bench.seen(user),
+        target=bench.seen(bench.dataset.user(target)),
         base=bench.base,
         seeds=Seeds(bench.seeds.integer("deploy", method.id, target)),
         sharers=tuple(similarity),
@@ -177,6 +189,18 @@ def deploy(
         calibration=bench.calibration if similarity and bench.config.sharers.calibration else None,
         others=others,
     )
+
+
+def deploy(
+    bench: Workbench,
+    method: MethodConfig,
+    target: str,
+    similarity: Mapping[str, float],
+    others: Mapping[str, Outcome],
+) -> Output:
+    """Personalises for one target, answers its queries and writes the adapter that would be deployed."""
+    user = bench.dataset.user(target)
+    context = context_of(bench, method, target, similarity, others)
     deployed = METHODS[method.kind].personalise(context, method)
     model = bench.pretrained if deployed.on_pretrained else bench.base
     prompts = [deployed.prompt(query) for query in user.queries]
@@ -269,16 +293,31 @@ def _score(
     modules: Sequence[LoraModule],
     weights: Sequence[float],
 ) -> Output:
+    scores = score_adapter(bench, subjects, modules, np.asarray(weights, dtype=np.float64))
+    bench.save_evidence(name, scores)
+    return {"records": len(scores)}
+
+
+def score_adapter(
+    bench: Workbench, subjects: Sequence[str], modules: Sequence[LoraModule], weights: NDArray[np.float64]
+) -> TokenScores:
+    """Scores the subjects' audited records with a merge of modules on the base.
+
+    Args:
+        bench: The workbench.
+        subjects: Whose records are scored, in this order.
+        modules: The modules; none means the base itself.
+        weights: One merge weight per module.
+
+    Returns:
+        The evidence.
+    """
     examples = [example for user in subjects for example in bench.examples(user)]
-    adapters = AdapterBank(modules) if modules else None
-    rows = np.tile(np.asarray(weights, dtype=np.float64), (len(examples), 1)) if modules else None
-    scores = score_tokens(
+    return score_tokens(
         bench.base,
         examples,
         loss=bench.config.training.loss,
-        adapters=adapters,
-        weights=rows,
+        adapters=AdapterBank(modules) if modules else None,
+        weights=np.tile(weights, (len(examples), 1)) if modules else None,
         remap=bench.token_numbers,
     )
-    bench.save_evidence(name, scores)
-    return {"records": len(scores)}

@@ -22,7 +22,7 @@ from prime_audit.modules import (
     train_private_module,
 )
 from prime_audit.modules.private_training import clip_and_noise, dp_sgd
-from prime_audit.modules.training import _loss, current_module, encode_for_training, fresh_lora
+from prime_audit.modules.training import current_module, encode_for_training, fresh_lora, mean_loss
 
 # Of very different lengths, so that a mean over tokens is no mean over examples.
 EXAMPLES = [
@@ -86,7 +86,7 @@ def fresh(lm: LanguageModel) -> Iterator[tuple[LanguageModel, list[Encoded]]]:
 
 def own_gradient(lm: LanguageModel, one: Encoded) -> list[Tensor]:
     parameters = [parameter for parameter in lm.model.parameters() if parameter.requires_grad]
-    return list(torch.autograd.grad(_loss(lm, [one]), parameters))
+    return list(torch.autograd.grad(mean_loss(lm, [one]), parameters))
 
 
 def size(gradient: list[Tensor]) -> float:

@@ -4,7 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from prime_audit.config import PrimeMethod
+from prime_audit.config import PrimeMethod, Space
 from prime_audit.errors import ConfigError
 from prime_audit.models import predict, score_labels
 from prime_audit.modules import LoraModule, export, merged_into
@@ -132,7 +132,7 @@ def test_a_sharer_alone_is_nearest_to_its_own_distributions(make_context: MakeCo
 
 @pytest.mark.parametrize(("space", "per_layer"), [("exact", False), ("factor", False), ("exact", True)])
 def test_the_norm_is_that_of_the_merged_change(
-    make_context: MakeContext, modules: dict[str, LoraModule], space: str, per_layer: bool
+    make_context: MakeContext, modules: dict[str, LoraModule], space: Space, per_layer: bool
 ) -> None:
     context = make_context()
     mixture = Mixture(context.modules(), space, per_layer=per_layer)

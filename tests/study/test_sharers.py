@@ -316,5 +316,5 @@ def test_without_calibration_a_method_is_given_none(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(work, "METHODS", {"uniform": replace(METHODS["uniform"], personalise=spy)})
     bench = bench_of(tmp_path)
     with pytest.raises(Seen):
-        work.deploy(bench, bench.config.methods[1], "target-01", {"sharer-01": 1.0})
+        work.deploy(bench, bench.config.methods[1], "target-01", {"sharer-01": 1.0}, {})
     assert [context.calibration for context in seen] == [None]
