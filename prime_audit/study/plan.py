@@ -282,18 +282,16 @@ def check_feasible(bench: Workbench) -> None:
             f"the coin flips leave no record to train on for: {', '.join(empty[:10])}",
             hint="these histories are too short for a hold-out design: leave the users out, or add records",
         )
-    owners = [method.id for method in config.methods if METHODS[method.kind].needs_own_module]
-    if len(owners) > 1:
-        raise ConfigError(
-            f"methods {', '.join(owners)} would each train a module of every target",
-            hint="keep one of them in a study",
-        )
-    gated = [method.id for method in config.methods if METHODS[method.kind].needs_gates]
-    if len(gated) > 1:
-        raise ConfigError(
-            f"methods {', '.join(gated)} would each train gates of every sharer",
-            hint="keep one of them in a study",
-        )
+    # What is trained beforehand is kept by user: two methods with other settings would need two of it.
+    for need, what in (
+        ("needs_own_module", "a module of every target"),
+        ("needs_gates", "gates of every sharer"),
+    ):
+        owners = [method.id for method in config.methods if getattr(METHODS[method.kind], need)]
+        if len(owners) > 1:
+            raise ConfigError(
+                f"methods {', '.join(owners)} would each train {what}", hint="keep one of them in a study"
+            )
 
 
 def adaptation_items(config: StudyConfig, dataset: Dataset) -> list[Item]:
