@@ -71,18 +71,17 @@ def _check_merging(bench: Workbench) -> None:
 
 def _check_once(config: StudyConfig) -> None:
     """Refuses two methods that would each train something else of the same users."""
-    owners = [method.id for method in config.methods if METHODS[method.kind].needs_own_module]
-    if len(owners) > 1:
-        raise ConfigError(
-            f"methods {', '.join(owners)} would each train a module of every target",
-            hint="keep one of them in a study",
-        )
+    # What is trained beforehand is kept by user: two methods with other settings would need two of it.
+    for need, what in (
+        ("needs_own_module", "a module of every target"),
+        ("needs_gates", "gates of every sharer"),
+    ):
+        owners = [method.id for method in config.methods if getattr(METHODS[method.kind], need)]
+        if len(owners) > 1:
+            raise ConfigError(
+                f"methods {', '.join(owners)} would each train {what}", hint="keep one of them in a study"
+            )
     gated = [method.id for method in config.methods if METHODS[method.kind].needs_gates]
-    if len(gated) > 1:
-        raise ConfigError(
-            f"methods {', '.join(gated)} would each train gates of every sharer",
-            hint="keep one of them in a study",
-        )
     if gated and config.sharers.privacy is not None:
         raise ConfigError(
             f"method {gated[0]} trains gates on the sharers' records without privacy, which would undo "
