@@ -57,7 +57,7 @@ def choose_labels(scores: NDArray[np.float64], draws: Draws | None = None) -> ND
         Positions of the labels, shape ``(prompts,)``; the first of equally likely ones.
     """
     if draws is None:
-        return np.argmax(scores, axis=1).astype(np.int64)
+        return np.asarray(scores.argmax(axis=1), dtype=np.int64)
     uniforms = torch.from_numpy(draws.uniforms[:, 0])
     drawn = pick(torch.from_numpy(scores), draws.temperature, draws.top_p, uniforms)
     return np.asarray(drawn.numpy(), dtype=np.int64)
