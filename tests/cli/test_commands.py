@@ -52,7 +52,14 @@ def test_init_in_a_folder_that_is_not_there(tmp_path: Path, capsys: pytest.Captu
     [
         ("studies", {"quickstart", "reviews"}),
         ("tasks", {"lamp-2", "lamp-3", "lamp-4"}),
-        ("methods", {"pretrained", "base", "rag", "oppu", "uniform", "prime"}),
+        (
+            "methods",
+            {
+                *("pretrained", "base", "rag", "oppu", "prime"),
+                *("nearest", "uniform", "task-arithmetic", "similarity", "ties", "dare"),
+                *("random-weights", "norm-matched", "rescaled"),
+            },
+        ),
         ("attacks", {"loss", "zlib", "min-k", "min-k++", "reference"}),
     ],
 )
