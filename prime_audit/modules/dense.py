@@ -155,7 +155,7 @@ def _cut(dense: Tensor, rank: int) -> tuple[Tensor, Tensor]:
     if dense.shape[0] < dense.shape[1]:
         b, a = _cut(dense.T, rank)
         return a.T, b.T
-    # A few eigenvectors of the smaller Gram matrix cost a tenth of a full SVD (576 x 576, float64).
+    # A few eigenvectors of the smaller Gram matrix cost a fraction of a full SVD.
     gram = (dense.T @ dense).numpy()
     wanted = (max(0, len(gram) - rank), len(gram) - 1)
     vectors = torch.from_numpy(eigh(gram, subset_by_index=wanted)[1]).flip(1)
