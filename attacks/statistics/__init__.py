@@ -1,6 +1,7 @@
 """Statistics of membership attacks: AUC, rates, intervals and the randomisation test."""
 
 from attacks.statistics.auc import auc, delong_placements, delong_variance, mid_ranks, same_ranks
+from attacks.statistics.correlation import rank_correlation, standardised_gap
 from attacks.statistics.estimate import Estimate, Interval
 from attacks.statistics.intervals import (
     mean_interval,
@@ -28,9 +29,11 @@ __all__ = [
     "newcombe_limits",
     "nonmembers_needed",
     "paired_difference",
+    "rank_correlation",
     "roc",
     "same_ranks",
     "sharers_interval",
+    "standardised_gap",
     "tpr_at_fpr",
     "user_auc",
     "within_user_auc",

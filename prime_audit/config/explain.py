@@ -3,8 +3,11 @@
 import difflib
 import re
 from collections.abc import Collection, Sequence
+from types import UnionType
+from typing import get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from prime_audit.config.study import METHOD_KINDS, GateRule, StudyConfig
@@ -24,8 +27,16 @@ def valid_paths() -> list[str]:
         paths.append(name)
         section = field.annotation
         if isinstance(section, type) and issubclass(section, BaseModel):
-            paths += [f"{name}.{key}" for key in section.model_fields]
+            for key, inner in section.model_fields.items():
+                paths += [f"{name}.{key}", *(f"{name}.{key}.{last}" for last in _optional_section(inner))]
     return paths
+
+
+def _optional_section(field: FieldInfo) -> list[str]:
+    """The keys of a section that may be left out whole, such as `sharers.privacy`."""
+    choices = get_args(field.annotation) if get_origin(field.annotation) is UnionType else ()
+    sections = [one for one in choices if isinstance(one, type) and issubclass(one, BaseModel)]
+    return [key for section in sections for key in section.model_fields]
 
 
 def nearest(word: str, options: Collection[str]) -> str:

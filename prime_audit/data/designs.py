@@ -3,7 +3,7 @@
 import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -23,10 +23,14 @@ class Holdout:
     Attributes:
         flips: By user id, aligned with the history; True is IN, a member.
         records: By user id, aligned with the history: item id and SHA-256 of prompt and answer.
+        calibration: By user id, aligned with the history: True is a record set aside, so that a method can
+            measure its own leak with it. Modules are trained on its IN part all the same; the audit uses
+            none of it. Users without such records are missing.
     """
 
     flips: Mapping[str, tuple[bool, ...]]
     records: Mapping[str, tuple[tuple[str, str], ...]]
+    calibration: Mapping[str, tuple[bool, ...]] = field(default_factory=dict)
 
     def members(self, user: User) -> tuple[Item, ...]:
         """Return what may be trained on, retrieved and searched with.
@@ -54,19 +58,66 @@ class Holdout:
             return ()
         return tuple(item for item, flip in zip(user.history, self.flips[user.id], strict=True) if not flip)
 
+    def audited(self, user: User) -> tuple[Item, ...]:
+        """Return the records that the audit scores.
+
+        Args:
+            user: A sharer or a target.
+
+        Returns:
+            The history, IN and OUT, without what was set aside for calibration, in file order.
+        """
+        return tuple(
+            item for item, aside in zip(user.history, self._aside(user.id), strict=True) if not aside
+        )
+
+    def audited_flips(self, user: str) -> tuple[bool, ...]:
+        """Return the coin flips of the audited records.
+
+        Args:
+            user: Id of a sharer or a target.
+
+        Returns:
+            One flip per record of `audited`, in the same order; True is IN.
+        """
+        return tuple(
+            flip for flip, aside in zip(self.flips[user], self._aside(user), strict=True) if not aside
+        )
+
+    def set_aside(self, user: User) -> tuple[tuple[Item, ...], tuple[Item, ...]]:
+        """Return the calibration records.
+
+        Args:
+            user: Any user of the dataset.
+
+        Returns:
+            Those that the user's module is trained on, and those that nothing is trained on; either may be
+            empty, for the coin does not know which records are set aside.
+        """
+        if user.id not in self.calibration:
+            return (), ()
+        aside = self.calibration[user.id]
+        drawn = [(i, flip) for i, flip, a in zip(user.history, self.flips[user.id], aside, strict=True) if a]
+        return tuple(i for i, flip in drawn if flip), tuple(i for i, flip in drawn if not flip)
+
+    def _aside(self, user: str) -> tuple[bool, ...]:
+        return self.calibration.get(user, (False,) * len(self.flips[user]))
+
     def manifest(self) -> dict[str, object]:
         """Return the design without any text, so that it can be published before the results.
 
         Returns:
-            `design`, `users` (id and records with `id`, `sha256` and `member`), and `commitment`, the digest
-            of all of it.
+            `design`, `users` (id and records with `id`, `sha256`, `member`, and `calibration: true` where it
+            was set aside), and `commitment`, the digest of all of it.
         """
         users = [
             {
                 "id": user,
                 "records": [
-                    {"id": item, "sha256": digest, "member": flip}
-                    for (item, digest), flip in zip(self.records[user], flips, strict=True)
+                    {"id": item, "sha256": digest, "member": flip, **({"calibration": True} if aside else {})}
+                    for (item, digest), flip, aside in zip(
+                        self.records[user], flips, self._aside(user), strict=True
+                    )
                 ],
             }
             for user, flips in self.flips.items()
@@ -75,28 +126,36 @@ class Holdout:
         return {**body, "commitment": digest_json(body)}
 
 
-def draw_holdout(dataset: Dataset, seeds: Seeds) -> Holdout:
+def draw_holdout(dataset: Dataset, seeds: Seeds, calibration: float = 0.0) -> Holdout:
     """Flip one fair coin per history record of every sharer and target.
 
     The flips are independent: not balanced, not stratified and never drawn again, which is what makes the
-    within-user randomisation test exact. A user's flips do not depend on who else is in the data.
+    within-user randomisation test exact. A user's flips do not depend on who else is in the data. What is set
+    aside is drawn by itself and does not look at the flips, so those of the other records stay fair coins.
 
     Args:
         dataset: The users.
         seeds: Where the coin comes from.
+        calibration: The share of each sharer's records that is set aside, rounded to whole records.
 
     Returns:
         The design.
     """
     flips: dict[str, tuple[bool, ...]] = {}
     records: dict[str, tuple[tuple[str, str], ...]] = {}
+    aside: dict[str, tuple[bool, ...]] = {}
     for user in dataset.users:
         if user.role == "public":
             continue
         coin = seeds.generator("design", "holdout", user.id)
         flips[user.id] = tuple(bool(side) for side in coin.integers(0, 2, size=len(user.history)))
         records[user.id] = tuple((item.id, _digest(dataset.task, item)) for item in user.history)
-    return Holdout(flips=MappingProxyType(flips), records=MappingProxyType(records))
+        if calibration and user.role == "sharer":
+            urn = seeds.generator("design", "calibration", user.id)
+            count = round(calibration * len(user.history))
+            drawn = set(urn.choice(len(user.history), size=count, replace=False).tolist())
+            aside[user.id] = tuple(place in drawn for place in range(len(user.history)))
+    return Holdout(MappingProxyType(flips), MappingProxyType(records), MappingProxyType(aside))
 
 
 def _digest(task: Task, item: Item) -> str:
@@ -114,7 +173,7 @@ class Overlap(NamedTuple):
 
 
 def overlaps(holdout: Holdout, dataset: Dataset) -> list[Overlap]:
-    """Find held-out records that are not truly held out, since something trained on repeats them.
+    """Find audited held-out records that are not truly held out, since something trained on repeats them.
 
     Two records overlap if, without case and punctuation, they share at least half of their five-word runs in
     input plus answer; for free text also if their answers are the same words.
@@ -140,7 +199,10 @@ def overlaps(holdout: Holdout, dataset: Dataset) -> list[Overlap]:
                 answers[words].append((user.id, item.id))
     pairs = []
     for user in dataset.users:
+        _, aside = holdout.set_aside(user)
         for item in holdout.nonmembers(user):
+            if item in aside:
+                continue
             found = _runs(item)
             shared = Counter(key for run in found for key in runs.get(run, ()))
             hits = [k for k, n in shared.items() if n >= NEAR * (len(found) + sizes[k] - n)]

@@ -1,24 +1,39 @@
 """Base language models: loading, per-token scoring, label scoring, decoding, embedding."""
 
 from prime_audit.models.adapters import RowAdapters
-from prime_audit.models.decoding import generate, predict, score_labels
+from prime_audit.models.decoding import choose_labels, generate, predict, score_labels
+from prime_audit.models.distributions import answer_distributions
 from prime_audit.models.embedding import embed
 from prime_audit.models.encoding import Encoded, Example, encode, encode_all
 from prime_audit.models.language_model import LanguageModel
 from prime_audit.models.loading import load_model
+from prime_audit.models.sampling import Draws
 from prime_audit.models.scoring import score_tokens
+from prime_audit.models.sentence_encoder import (
+    SentenceEncoder,
+    SentenceFolder,
+    load_sentence_encoder,
+    read_sentence_folder,
+)
 
 __all__ = [
+    "Draws",
     "Encoded",
     "Example",
     "LanguageModel",
     "RowAdapters",
+    "SentenceEncoder",
+    "SentenceFolder",
+    "answer_distributions",
+    "choose_labels",
     "embed",
     "encode",
     "encode_all",
     "generate",
     "load_model",
+    "load_sentence_encoder",
     "predict",
+    "read_sentence_folder",
     "score_labels",
     "score_tokens",
 ]

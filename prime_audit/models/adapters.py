@@ -20,12 +20,17 @@ class RowAdapters(Protocol):
         """Returns the number of modules."""
         ...
 
+    @property
+    def layers(self) -> Sequence[str]:
+        """The layers that the modules change; weights per layer follow this order."""
+        ...
+
     def rows(self, model: torch.nn.Module, weights: torch.Tensor) -> AbstractContextManager[None]:
         """Applies the modules to every forward pass inside the block.
 
         Args:
             model: The base model; it is exactly restored when the block ends.
-            weights: Merge weights, shape ``(batch rows, modules)``.
+            weights: Merge weights, shape ``(batch rows, modules)`` or ``(batch rows, modules, layers)``.
         """
         ...
 
@@ -38,7 +43,8 @@ def row_context(
     Args:
         lm: The model that will run.
         adapters: The modules, or None for the plain model.
-        weights: Shape ``(count, modules)``; given exactly if ``adapters`` is.
+        weights: Shape ``(count, modules)``, or ``(count, modules, layers)`` for weights of every layer's own;
+            given exactly if ``adapters`` is.
         count: Number of rows (prompts or examples) of the call.
 
     Returns:
@@ -51,11 +57,14 @@ def row_context(
         return lambda _rows: nullcontext()
     if adapters is None or weights is None:
         raise ValueError("adapters and weights belong together: give both or neither")
-    if weights.shape != (count, len(adapters)):
-        raise ValueError(f"weights have shape {weights.shape}; expected {(count, len(adapters))}")
+    wanted = (count, len(adapters))
+    per_layer = (*wanted, len(adapters.layers))
+    if weights.shape not in (wanted, per_layer):
+        raise ValueError(f"weights have shape {weights.shape}; expected {wanted} or {per_layer}")
     table = torch.tensor(np.asarray(weights), dtype=torch.float32, device=lm.device)
     if not bool(torch.isfinite(table).all()):
-        raise ValueError("merge weights must be finite")
+        place = (~torch.isfinite(table)).nonzero()[0].tolist()
+        raise ValueError(f"merge weights must be finite; the one at {place} is not")
     # Found out now: the probe must not run under adapters.
     _ = lm.plain_head
     return lambda rows: adapters.rows(lm.model, table[list(rows)])

@@ -13,6 +13,7 @@ from prime_audit.models.adapters import RowAdapters, RowContext, row_context
 from prime_audit.models.encoding import encode_prompts, tokenize
 from prime_audit.models.forward import logits_in_blocks, logits_of, pad, plan_batches, states_of
 from prime_audit.models.language_model import LanguageModel
+from prime_audit.models.sampling import Draws, pick
 
 
 def predict(
@@ -22,6 +23,7 @@ def predict(
     *,
     adapters: RowAdapters | None = None,
     weights: NDArray[np.floating] | None = None,
+    draws: Draws | None = None,
 ) -> list[str]:
     """Answers prompts in the way the task is answered.
 
@@ -31,16 +33,34 @@ def predict(
         prompts: Complete prompts.
         adapters: Modules to mix in, or None.
         weights: Merge weights ``(prompts, modules)``; given exactly if ``adapters`` is.
+        draws: Sample with these random numbers instead of taking the likeliest answer.
 
     Returns:
         One answer per prompt, without surrounding space.
     """
     if task.kind == "text":
         limit = task.max_new_tokens
-        texts = generate(lm, prompts, max_new_tokens=limit, adapters=adapters, weights=weights)
+        texts = generate(lm, prompts, max_new_tokens=limit, adapters=adapters, weights=weights, draws=draws)
         return [text.strip() for text in texts]
     scores = score_labels(lm, prompts, task.labels, adapters=adapters, weights=weights)
-    return [task.labels[best] for best in scores.argmax(axis=1)]
+    return [task.labels[best] for best in choose_labels(scores, draws)]
+
+
+def choose_labels(scores: NDArray[np.float64], draws: Draws | None = None) -> NDArray[np.int64]:
+    """Chooses a label per prompt.
+
+    Args:
+        scores: Log-probabilities of `score_labels`, shape ``(prompts, labels)``.
+        draws: Sample with the first random number of each row instead of taking the likeliest label.
+
+    Returns:
+        Positions of the labels, shape ``(prompts,)``; the first of equally likely ones.
+    """
+    if draws is None:
+        return np.asarray(scores.argmax(axis=1), dtype=np.int64)
+    uniforms = torch.from_numpy(draws.uniforms[:, 0])
+    drawn = pick(torch.from_numpy(scores), draws.temperature, draws.top_p, uniforms)
+    return np.asarray(drawn.numpy(), dtype=np.int64)
 
 
 @torch.no_grad()
@@ -51,9 +71,10 @@ def generate(
     max_new_tokens: int,
     adapters: RowAdapters | None = None,
     weights: NDArray[np.floating] | None = None,
+    draws: Draws | None = None,
     batch_size: int = 64,
 ) -> list[str]:
-    """Continues prompts greedily, each until its own EOS.
+    """Continues prompts, greedily or with given random numbers, each until its own EOS.
 
     Args:
         lm: The model.
@@ -61,6 +82,7 @@ def generate(
         max_new_tokens: Most new tokens per prompt.
         adapters: Modules to mix in, or None.
         weights: Merge weights ``(prompts, modules)``; given exactly if ``adapters`` is.
+        draws: Sample with these random numbers; ``max_new_tokens`` per prompt.
         batch_size: Most prompts per batch; it does not change the results.
 
     Returns:
@@ -75,7 +97,7 @@ def generate(
     texts = [""] * len(rows)
     for start in range(0, len(order), batch_size):
         batch = order[start : start + batch_size]
-        new = _decode(lm, [rows[i] for i in batch], batch, in_rows, max_new_tokens)
+        new = _decode(lm, [rows[i] for i in batch], batch, in_rows, max_new_tokens, draws)
         decoded = lm.tokenizer.batch_decode(new, skip_special_tokens=True, clean_up_tokenization_spaces=False)
         for index, text in zip(batch, decoded, strict=True):
             texts[index] = text
@@ -135,7 +157,12 @@ def _room(lm: LanguageModel, new_tokens: int) -> int:
 
 
 def _decode(
-    lm: LanguageModel, rows: Sequence[Sequence[int]], places: Sequence[int], in_rows: RowContext, limit: int
+    lm: LanguageModel,
+    rows: Sequence[Sequence[int]],
+    places: Sequence[int],
+    in_rows: RowContext,
+    limit: int,
+    draws: Draws | None,
 ) -> list[list[int]]:
     ids, mask = pad(lm, rows, left=True)
     positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
@@ -143,10 +170,11 @@ def _decode(
     new: list[list[int]] = [[] for _ in rows]
     # `running` are the rows still in the batch; a row that ended leaves it when half of them have.
     running, ended = list(range(len(rows))), set[int]()
-    for _ in range(limit):
-        with in_rows([places[row] for row in running]):
+    for step in range(limit):
+        here = [places[row] for row in running]
+        with in_rows(here):
             states = states_of(lm, ids, mask, positions=positions, cache=cache)
-        best = logits_of(lm, states[:, -1]).argmax(dim=-1)
+        best = _next_tokens(logits_of(lm, states[:, -1]), draws, here, step)
         for row, token in zip(running, best.tolist(), strict=True):
             if row not in ended and token in lm.stop_ids:
                 ended.add(row)
@@ -163,6 +191,13 @@ def _decode(
             ids, mask, positions = ids[chosen], mask[chosen], positions[chosen]
             running = [running[place] for place in keep]
     return new
+
+
+def _next_tokens(logits: torch.Tensor, draws: Draws | None, places: Sequence[int], step: int) -> torch.Tensor:
+    if draws is None:
+        return logits.argmax(dim=-1)
+    uniforms = torch.from_numpy(draws.uniforms[list(places), step]).to(logits.device)
+    return pick(logits, draws.temperature, draws.top_p, uniforms)
 
 
 def _score_batch(

@@ -1,19 +1,34 @@
 """LoRA modules: files, weighted mixtures, training, export."""
 
 from prime_audit.modules.bank import AdapterBank
-from prime_audit.modules.export import export
+from prime_audit.modules.export import export, truncation_error
 from prime_audit.modules.files import read_module, write_module
+from prime_audit.modules.gates import GateSettings, read_gates, train_gates, write_gates
+from prime_audit.modules.inner_products import gram
 from prime_audit.modules.lora import LoraModule
 from prime_audit.modules.merging import merged_into
+from prime_audit.modules.privacy import Guarantee, promised, read_guarantee, write_guarantee
+from prime_audit.modules.private_training import train_private_module
 from prime_audit.modules.training import adapt, train_module
 
 __all__ = [
     "AdapterBank",
+    "GateSettings",
+    "Guarantee",
     "LoraModule",
     "adapt",
     "export",
+    "gram",
     "merged_into",
+    "promised",
+    "read_gates",
+    "read_guarantee",
     "read_module",
+    "train_gates",
     "train_module",
+    "train_private_module",
+    "truncation_error",
+    "write_gates",
+    "write_guarantee",
     "write_module",
 ]

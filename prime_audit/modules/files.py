@@ -2,10 +2,10 @@
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeGuard, TypeVar
 
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
@@ -15,7 +15,7 @@ from torch import Tensor
 from prime_audit.core import atomic_dir, atomic_write_bytes, read_json, write_json
 from prime_audit.errors import ModelError, OutputError
 from prime_audit.models import LanguageModel
-from prime_audit.modules.lora import LoraModule, check_fit, factors_from_state
+from prime_audit.modules.lora import Factors, LoraModule, check_fit, factors_from_state
 
 _Number = TypeVar("_Number", int, float)
 _WEIGHTS: Final = "adapter_model.safetensors"
@@ -73,7 +73,7 @@ def read_module(folder: Path, lm: LanguageModel | None = None) -> LoraModule:
         )
     module = _with_one_scaling(config, factors, folder)
     if lm is not None:
-        _check_fit(module, lm, folder)
+        _check_fit(module, lm)
     return module
 
 
@@ -159,18 +159,26 @@ def _tensors(folder: Path) -> dict[str, Tensor]:
         raise ModelError(f"module {folder}: {_WEIGHTS} cannot be read", hint="the file is damaged") from error
 
 
-def _with_one_scaling(
-    config: Mapping[str, Any], factors: Mapping[str, tuple[Tensor, Tensor]], folder: Path
-) -> LoraModule:
+def _with_one_scaling(config: Mapping[str, Any], factors: Mapping[str, Factors], folder: Path) -> LoraModule:
     """Folds the layers' own scalings into B."""
     rank, alpha = config.get("r"), config.get("lora_alpha")
-    if not isinstance(rank, int) or rank < 1 or not isinstance(alpha, int | float):
+    if not _is_rank(rank) or not _is_number(alpha):
         raise ModelError(
             f"module {folder}: {_CONFIG} has no usable r or lora_alpha", hint="save the adapter again"
         )
-    nominal = LoraModule(rank=rank, alpha=float(alpha), rslora=bool(config.get("use_rslora")), factors={})
-    ranks, alphas = config.get("rank_pattern") or {}, config.get("alpha_pattern") or {}
-    folded: dict[str, tuple[Tensor, Tensor]] = {}
+    ranks = _patterns(config, "rank_pattern", _is_rank, folder)
+    alphas = _patterns(config, "alpha_pattern", _is_number, folder)
+    nominal = LoraModule(
+        rank=rank,
+        alpha=float(alpha),
+        rslora=bool(config.get("use_rslora")),
+        factors={},
+        origin=str(folder),
+    )
+    if alpha == 0 and any(alphas.values()):
+        # A ratio to zero folds nothing; any other alpha does.
+        nominal = replace(nominal, alpha=float(rank))
+    folded: dict[str, Factors] = {}
     for name, (a, b) in factors.items():
         own = replace(
             nominal, rank=_by_pattern(ranks, name, rank), alpha=float(_by_pattern(alphas, name, alpha))
@@ -180,11 +188,32 @@ def _with_one_scaling(
                 f"module {folder}: layer {name} has rank {a.shape[0]}, its configuration says {own.rank}",
                 hint="configuration and weights belong to different adapters",
             )
-        if nominal.scaling == 0 or own.scaling == nominal.scaling:
+        if own.scaling == nominal.scaling:
             folded[name] = (a, b)
         else:
             folded[name] = (a, b * (own.scaling / nominal.scaling))
     return replace(nominal, factors=folded)
+
+
+def _patterns(
+    config: Mapping[str, Any], key: str, usable: Callable[[object], bool], folder: Path
+) -> Mapping[str, Any]:
+    """Returns a map from patterns of layer names to a rank or alpha of their own."""
+    found = config.get(key) or {}
+    try:
+        if isinstance(found, dict) and all(map(usable, found.values())):
+            return {pattern: value for pattern, value in found.items() if re.compile(pattern)}
+    except re.error:
+        pass
+    raise ModelError(f"module {folder}: {_CONFIG} has no usable {key}", hint="save the adapter again")
+
+
+def _is_rank(value: object) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _by_pattern(patterns: Mapping[str, _Number], name: str, otherwise: _Number) -> _Number:
@@ -195,8 +224,8 @@ def _by_pattern(patterns: Mapping[str, _Number], name: str, otherwise: _Number) 
     return otherwise
 
 
-def _check_fit(module: LoraModule, lm: LanguageModel, folder: Path) -> None:
+def _check_fit(module: LoraModule, lm: LanguageModel) -> None:
     try:
         check_fit(module, lm.model)
     except ModelError as error:
-        raise ModelError(f"module {folder}, base {lm.name}: {error}", hint=error.hint) from error
+        raise ModelError(f"base {lm.name}: {error}", hint=error.hint) from error

@@ -1,8 +1,9 @@
 """One LoRA module: the factors of a low-rank change of some linear layers."""
 
 import math
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import torch
@@ -10,6 +11,9 @@ from torch import Tensor, nn
 
 from prime_audit.core import digest_bytes, digest_json
 from prime_audit.errors import ModelError
+
+# A (rank, d_in) and B (d_out, rank).
+Factors = tuple[Tensor, Tensor]
 
 
 @dataclass(frozen=True)
@@ -22,6 +26,7 @@ class LoraModule:
         rslora: Whether the scaling is ``alpha / sqrt(r)`` (rank-stabilised) instead of ``alpha / r``.
         factors: By the layer's name in the base model: A ``(rank, d_in)`` and B ``(d_out, rank)``, float32
             on the CPU.
+        origin: Where the module comes from (its folder), for messages; no part of its identity.
 
     Source: LoRA (arXiv 2106.09685), rsLoRA (arXiv 2312.03732).
     """
@@ -29,7 +34,8 @@ class LoraModule:
     rank: int
     alpha: float
     rslora: bool
-    factors: Mapping[str, tuple[Tensor, Tensor]]
+    factors: Mapping[str, Factors]
+    origin: str = field(default="", compare=False)
 
     @property
     def scaling(self) -> float:
@@ -60,30 +66,78 @@ def _tensor_digest(tensor: Tensor) -> list[object]:
     return [list(tensor.shape), digest_bytes(tensor.detach().cpu().contiguous().numpy().tobytes())]
 
 
-def common_layers(modules: Sequence[LoraModule]) -> list[str]:
+def common_layers(modules: Sequence[LoraModule], *, same_rank: bool = False) -> list[str]:
     """Returns the layers that all modules change.
 
     Args:
         modules: At least one module.
+        same_rank: Whether a layer's rank must be the same in all modules.
 
     Returns:
-        Layer names, sorted.
+        Layer names in natural order (layer 2 before layer 10), which follows the model's depth.
 
     Raises:
-        ModelError: There is no module, or the modules change different layers.
+        ModelError: There is no module, or two of them change different layers, have different shapes in
+            one, or have different ranks although ``same_rank``; both are named.
     """
     if not modules:
         raise ModelError("there is no module to merge", hint="select at least one sharer")
-    layers = set(modules[0].factors)
+    layers = sorted(modules[0].factors, key=_natural)
     for position, module in enumerate(modules):
-        odd = sorted(layers ^ set(module.factors))
+        pair = f"modules {modules[0].origin or 0} and {module.origin or position}"
+        odd = sorted(set(layers) ^ set(module.factors), key=_natural)
         if odd:
             raise ModelError(
-                f"modules 0 and {position} have mixed targets: {len(odd)} layers are in one of them only, "
-                f"such as {odd[0]}",
+                f"{pair} have mixed targets: {len(odd)} layers are in one of them only, such as {odd[0]}",
                 hint="merge modules that were trained with the same target_modules",
             )
-    return sorted(layers)
+        for name in layers:
+            _check_pair(pair, name, modules[0].factors[name], module.factors[name], same_rank)
+    return layers
+
+
+def _check_pair(pair: str, name: str, first: Factors, second: Factors, same_rank: bool) -> None:
+    shapes = [_shape((b.shape[0], a.shape[1])) for a, b in (first, second)]
+    if shapes[0] != shapes[1]:
+        raise ModelError(
+            f"{pair} are for different bases: "
+            f"layer {name} is {shapes[0]} in one and {shapes[1]} in the other",
+            hint="merge modules that were trained on the same base model",
+        )
+    ranks = [len(a) for a, _ in (first, second)]
+    if same_rank and ranks[0] != ranks[1]:
+        raise ModelError(
+            f"{pair} have ranks {ranks[0]} and {ranks[1]} in layer {name}; "
+            "factors of different ranks cannot be added",
+            hint="merge in the exact space, or use modules of one rank",
+        )
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    """Sorts numbers inside a name by value."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"([0-9]+)", name)]
+
+
+def root_scalings(modules: Sequence[LoraModule]) -> list[float]:
+    """Returns √s of every module: the share of its scaling that each of its factors carries.
+
+    Args:
+        modules: The modules.
+
+    Returns:
+        One root per module.
+
+    Raises:
+        ModelError: A scaling is negative.
+    """
+    for position, module in enumerate(modules):
+        if module.scaling < 0:
+            raise ModelError(
+                f"module {module.origin or position} has the negative scaling {module.scaling:g}, "
+                "which has no root",
+                hint="merge in the exact space",
+            )
+    return [math.sqrt(module.scaling) for module in modules]
 
 
 def linear_layer(model: nn.Module, name: str) -> nn.Linear:
@@ -122,24 +176,31 @@ def check_fit(module: LoraModule, model: nn.Module) -> None:
         model: The base model.
 
     Raises:
-        ModelError: A layer is missing or has another shape; both shapes are named.
+        ModelError: A layer is missing or has another shape; the module and both shapes are named.
     """
     for name, (a, b) in module.factors.items():
-        layer = linear_layer(model, name)
+        try:
+            layer = linear_layer(model, name)
+        except ModelError as error:
+            raise ModelError(f"{_named(module)}{error}", hint=error.hint) from error
         wanted, found = (layer.out_features, layer.in_features), (b.shape[0], a.shape[1])
         if wanted != found:
             raise ModelError(
-                f"the module is for another base: layer {name} is {_shape(wanted)} in the model and "
-                f"{_shape(found)} in the module",
+                f"{_named(module)}the module is for another base: layer {name} is {_shape(wanted)} in the "
+                f"model and {_shape(found)} in the module",
                 hint="use the base model that the module was trained on",
             )
+
+
+def _named(module: LoraModule) -> str:
+    return f"module {module.origin}: " if module.origin else ""
 
 
 def _shape(pair: tuple[int, int]) -> str:
     return f"{pair[0]} x {pair[1]}"
 
 
-def factors_from_state(state: Mapping[str, Tensor], where: str) -> dict[str, tuple[Tensor, Tensor]]:
+def factors_from_state(state: Mapping[str, Tensor], where: str) -> dict[str, Factors]:
     """Pairs the factors of a state dict in PEFT's naming.
 
     Args:

@@ -57,20 +57,63 @@ def train_module(
         ModelError: There are no examples, no target module exists in the base, or the loss stops being
             finite.
     """
+    short, encoded = encode_for_training(lm, examples, training)
+    with fresh_lora(short, training, seed) as wrapped:
+        _optimise(short, encoded, training, seed)
+        return current_module(wrapped, training)
+
+
+def encode_for_training(
+    lm: LanguageModel, examples: Sequence[Example], training: TrainingConfig
+) -> tuple[LanguageModel, list[Encoded]]:
+    """Encodes what a module is trained on.
+
+    Args:
+        lm: The base.
+        examples: What to train on.
+        training: Its loss and its longest sequence are used.
+
+    Returns:
+        The base with the longest sequence of the training, and one encoding per example.
+
+    Raises:
+        ModelError: There are no examples.
+    """
     if not examples:
         raise ModelError("a module cannot be trained on no examples", hint="give the user a longer history")
     short = replace(lm, max_tokens=min(lm.max_tokens, training.max_tokens))
-    encoded = encode_all(short, examples, training.loss)
-    with _lora(short, training, seed) as wrapped:
-        _optimise(short, encoded, training, seed)
-        state = get_peft_model_state_dict(wrapped)
-        factors = factors_from_state(state, "trained module")
+    return short, encode_all(short, examples, training.loss)
+
+
+def current_module(wrapped: PeftModel, training: TrainingConfig) -> LoraModule:
+    """Copies the LoRA layers of `fresh_lora` as they are now.
+
+    Args:
+        wrapped: The model with its LoRA layers.
+        training: Rank and alpha.
+
+    Returns:
+        The module.
+    """
+    factors = factors_from_state(get_peft_model_state_dict(wrapped), "trained module")
     return LoraModule(rank=training.rank, alpha=float(training.alpha), rslora=False, factors=factors)
 
 
 @contextmanager
-def _lora(lm: LanguageModel, training: TrainingConfig, seed: int) -> Iterator[PeftModel]:
-    """Puts fresh LoRA layers into the model and takes them out again, whatever happens."""
+def fresh_lora(lm: LanguageModel, training: TrainingConfig, seed: int) -> Iterator[PeftModel]:
+    """Puts fresh LoRA layers into the model and takes them out again, whatever happens.
+
+    Args:
+        lm: The base.
+        training: Rank, alpha and target modules.
+        seed: Decides the random half of the initialisation (A); the other half (B) is zero.
+
+    Yields:
+        The model with its LoRA layers, which alone are trainable.
+
+    Raises:
+        ModelError: No target module exists in the base.
+    """
     # The probe must run on the bare model, and once.
     _ = lm.plain_head
     config = LoraConfig(
@@ -120,9 +163,8 @@ def _optimise(lm: LanguageModel, encoded: Sequence[Encoded], training: TrainingC
         for batch in torch.split(torch.randperm(len(encoded), generator=order), training.batch_size)
     ]
     for step, batch in enumerate(batches):
-        for group in optimiser.param_groups:
-            group["lr"] = training.lr * 0.5 * (1.0 + math.cos(math.pi * step / len(batches)))
-        loss = _loss(lm, [encoded[i] for i in batch.tolist()])
+        set_rate(optimiser, training, step, len(batches))
+        loss = mean_loss(lm, [encoded[i] for i in batch.tolist()])
         if not math.isfinite(loss.item()):
             raise ModelError(
                 f"the training loss is not finite at step {step + 1} of {len(batches)}",
@@ -134,8 +176,29 @@ def _optimise(lm: LanguageModel, encoded: Sequence[Encoded], training: TrainingC
         optimiser.step()
 
 
-def _loss(lm: LanguageModel, batch: Sequence[Encoded]) -> Tensor:
-    """Returns the mean negative log-likelihood of the batch's scored tokens, in nats."""
+def set_rate(optimiser: torch.optim.Optimizer, training: TrainingConfig, step: int, steps: int) -> None:
+    """Sets the learning rate of a step: a cosine from its full value to zero.
+
+    Args:
+        optimiser: The optimiser.
+        training: Its learning rate is the first step's.
+        step: The step, from 0.
+        steps: How many there are.
+    """
+    for group in optimiser.param_groups:
+        group["lr"] = training.lr * 0.5 * (1.0 + math.cos(math.pi * step / steps))
+
+
+def mean_loss(lm: LanguageModel, batch: Sequence[Encoded]) -> Tensor:
+    """Returns the mean negative log-likelihood of a batch's scored tokens, with its gradient.
+
+    Args:
+        lm: The model, with whatever layers or hooks are being trained.
+        batch: Encoded examples.
+
+    Returns:
+        A scalar, in nats per token.
+    """
     ids, mask = pad(lm, [one.ids for one in batch])
     wanted = predicted_mask(lm, batch, ids.shape[1])
     states = states_of(lm, ids, mask)[:, :-1][wanted]

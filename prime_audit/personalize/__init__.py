@@ -2,9 +2,14 @@
 
 from prime_audit.personalize.built_in import METHODS
 from prime_audit.personalize.callable_package import personalize
+from prime_audit.personalize.embedders import base_embedder, sentence_embedder, tfidf_embedder
+from prime_audit.personalize.mixture import Mixture
 from prime_audit.personalize.record import Deployed, Measured
 from prime_audit.personalize.registry import register
+from prime_audit.personalize.representatives import representatives
+from prime_audit.personalize.search import check_budget
 from prime_audit.personalize.selection import history_embedding, nearest
+from prime_audit.personalize.starts import least_starts
 from prime_audit.personalize.types import (
     Calibration,
     Method,
@@ -21,13 +26,20 @@ __all__ = [
     "Deployed",
     "Measured",
     "Method",
+    "Mixture",
     "Outcome",
     "Personalisation",
     "SearchPoint",
     "TargetContext",
+    "base_embedder",
+    "check_budget",
     "history_embedding",
+    "least_starts",
     "nearest",
     "personalize",
     "predict_with",
     "register",
+    "representatives",
+    "sentence_embedder",
+    "tfidf_embedder",
 ]

@@ -1,9 +1,26 @@
-"""Merging without a search: fixed weights on the selected sharers' exact changes."""
+"""Merging without a search: fixed weights on the selected sharers' exact changes, or one factor for all."""
 
-from prime_audit.config import UniformMethod
-from prime_audit.modules import export
+import numpy as np
+
+from prime_audit.config import NearestMethod, SimilarityMethod, TaskArithmeticMethod, UniformMethod
+from prime_audit.errors import DataError
+from prime_audit.models import predict
+from prime_audit.modules import AdapterBank, LoraModule, export
 from prime_audit.personalize.registry import register
-from prime_audit.personalize.types import Personalisation, TargetContext
+from prime_audit.personalize.types import Note, Personalisation, TargetContext
+from prime_audit.utility import score
+
+
+@register(
+    "nearest",
+    settings=NearestMethod,
+    family="merging",
+    label="Nearest sharer",
+    source="PEFT retrieval, a baseline of Per-Pcs, arXiv:2406.10471",
+)
+def nearest_sharer(context: TargetContext, settings: NearestMethod) -> Personalisation:
+    """Deploys ``scale`` times the module of the most similar sharer."""
+    return merge_of(context, (settings.scale,), sources=context.sharers[:1])
 
 
 @register(
@@ -18,19 +35,90 @@ def uniform(context: TargetContext, settings: UniformMethod) -> Personalisation:
     return merge_of(context, (settings.scale / len(context.sharers),) * len(context.sharers))
 
 
-def merge_of(context: TargetContext, weights: tuple[float, ...]) -> Personalisation:
-    """Deploys the exact merge of the selected sharers with given weights.
+@register(
+    "task-arithmetic",
+    settings=TaskArithmeticMethod,
+    family="merging",
+    label="Task arithmetic",
+    source="task arithmetic, arXiv:2212.04089",
+)
+def task_arithmetic(context: TargetContext, settings: TaskArithmeticMethod) -> Personalisation:
+    """Adds up the selected sharers' changes, times one factor that is given or chosen on the history.
+
+    A factor is chosen by the task's normalised utility on the target's latest ``max_items`` items; equal
+    ones go to the factor of smaller magnitude, which stays closer to the base.
+    """
+    scale = settings.scale
+    if scale is None:
+        scale = _best_scale(context, settings)
+    return merge_of(context, (scale,) * len(context.sharers), notes={"scale": scale})
+
+
+@register(
+    "similarity",
+    settings=SimilarityMethod,
+    family="merging",
+    label="Similarity-weighted merge",
+    source="softmax of similarities, as in MTA, arXiv:2511.20072",
+)
+def similarity(context: TargetContext, settings: SimilarityMethod) -> Personalisation:
+    """Weights sharer i with ``scale · exp(cosᵢ / temperature) / Σⱼ exp(cosⱼ / temperature)``."""
+    logits = np.array([context.similarity[sharer] for sharer in context.sharers]) / settings.temperature
+    # Subtracting the largest changes nothing but keeps a low temperature from overflowing.
+    shares = np.exp(logits - logits.max())
+    weights = settings.scale * shares / shares.sum()
+    return merge_of(context, tuple(float(weight) for weight in weights))
+
+
+def merge_of(
+    context: TargetContext,
+    weights: tuple[float, ...],
+    *,
+    sources: tuple[str, ...] | None = None,
+    notes: dict[str, Note] | None = None,
+) -> Personalisation:
+    """Deploys the exact merge of sharers with given weights.
 
     Args:
         context: The target's context.
-        weights: One weight per selected sharer.
+        weights: One weight per merged sharer.
+        sources: The sharers to merge; by default all that were selected.
+        notes: What the report should say beside the weights.
 
     Returns:
         The personalisation.
     """
+    merged = context.sharers if sources is None else sources
     return Personalisation(
         prompt=context.plain_prompt,
-        adapter=export(context.modules(), weights),
-        sources=context.sharers,
+        adapter=export(tuple(context.load(sharer) for sharer in merged), weights),
+        sources=merged,
         weights=weights,
+        notes=notes or {},
     )
+
+
+def _best_scale(context: TargetContext, settings: TaskArithmeticMethod) -> float:
+    """Evaluates the whole grid in one call and returns its best factor."""
+    items = context.latest(settings.max_items)
+    if not items:
+        raise DataError(
+            f"method {settings.id}: target {context.target.id} has no history to choose the scale on",
+            hint="set the method's 'scale', or give the target a history",
+        )
+    modules: tuple[LoraModule, ...] = context.modules()
+    rows = np.repeat(np.array(settings.grid), len(items))
+    outputs = predict(
+        context.base,
+        context.task,
+        [context.plain_prompt(item) for item in items] * len(settings.grid),
+        adapters=AdapterBank(modules),
+        weights=np.tile(rows[:, None], (1, len(modules))),
+    )
+    golds = [item.answer or "" for item in items]
+    parts = [outputs[start : start + len(items)] for start in range(0, len(outputs), len(items))]
+    utility = {
+        scale: score(context.task, part, golds).primary
+        for scale, part in zip(settings.grid, parts, strict=True)
+    }
+    return min(utility, key=lambda scale: (-utility[scale], abs(scale), scale))

@@ -35,17 +35,25 @@ def register(
         label: A short human name.
         source: Where the method is described.
         needs_own_module: Whether the target's own module must be trained first.
-        needs_gates: Whether the sharers' gates must be trained first.
+        needs_gates: Whether the sharers' gates must be trained first, by the ``steps``, ``lr`` and
+            ``batch_size`` of the settings.
 
     Returns:
         A decorator; the function itself is returned unchanged.
 
     Raises:
-        ConfigError: Another method has this kind.
+        ConfigError: Another method has this kind, or gates are needed and cannot be trained.
     """
     subject: Literal["sharer", "target"] | None = "sharer" if family in ("merging", "control") else None
     if needs_own_module:
         subject = "target"
+    if needs_gates and (
+        subject != "sharer" or not {"steps", "lr", "batch_size"} <= set(settings.model_fields)
+    ):
+        raise ConfigError(
+            f"the method '{kind}' needs gates, but does not say how to train them",
+            hint="make it a merging method with steps, lr and batch_size among its settings",
+        )
 
     def add(personalise: Personalise) -> Personalise:
         if kind in _methods:

@@ -1,14 +1,15 @@
 """The drawings of the report. Each takes plain numbers and ids, and returns an SVG element."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 
-from prime_audit.report.svg import CYCLE, INK, LINE, MUTED, SHADE, drawing, style, to_svg
-from prime_audit.results import CI, Curve, Distribution, Search
+from prime_audit.report.svg import CYCLE, LINE, MUTED, SHADE, drawing, style, to_svg
+from prime_audit.results import CI, Curve, Distribution
 
 # One colour and one marker per family, so that neither is needed to read the other.
 FAMILIES = {
@@ -18,14 +19,26 @@ FAMILIES = {
     "control": (MUTED, "^"),
 }
 _DASHES = ("-", "--", "-.", ":")
-_CORNERS = ((7, 5, "left"), (7, -12, "left"), (-7, 5, "right"), (-7, -12, "right"))
+# Where a label may stand, in points from its marker: its corners, then further out at the end of a line.
+_CORNERS = 4
+_SPOTS: tuple[tuple[int, int, Literal["left", "right"]], ...] = tuple(
+    (sign * x, y, "left" if sign > 0 else "right")
+    for x, heights in ((7, (5, -12)), (18, (20, -27)), (36, (5, -12, 36, -43)), (60, (20, -27, 55, -62)))
+    for y in heights
+    for sign in (1, -1)
+)
+_Box = tuple[float, float, float, float]  # left, lower, right and upper end
+_MANY = 8
 _WIDTH = 4.6
 _COLUMNS = 3
 
 
 @dataclass(frozen=True)
 class PlanePoint:
-    """A method on the privacy-utility plane; `leak` is None where nothing was attacked."""
+    """A method on the privacy-utility plane; `leak` is None where nothing was attacked.
+
+    `of` is the method that a control belongs to.
+    """
 
     id: str
     family: str
@@ -33,6 +46,7 @@ class PlanePoint:
     utility_ci: CI | None
     leak: float | None
     leak_ci: CI | None
+    of: str | None = None
 
 
 def pareto(points: Sequence[PlanePoint]) -> tuple[PlanePoint, ...]:
@@ -63,7 +77,8 @@ def plane(name: str, title: str, description: str, points: Sequence[PlanePoint])
         name: A page-wide name.
         title: The accessible name.
         description: The accessible description.
-        points: The methods. Those that were not attacked stand in a strip of their own, at their utility.
+        points: The methods. Those that were not attacked stand in a strip of their own, at their utility. A
+            thin line leads from a control to its method.
 
     Returns:
         The SVG element.
@@ -71,12 +86,13 @@ def plane(name: str, title: str, description: str, points: Sequence[PlanePoint])
     attacked = [point for point in points if point.leak is not None]
     front = pareto(points)
     with style():
-        figure = drawing(_WIDTH, 3.7)
+        figure = drawing(_WIDTH, 3.7 if len(points) <= _MANY else 4.9)
         strip, axes = figure.subplots(1, 2, sharey=True, width_ratios=(2, 5))
         axes.axvline(0.5, color=MUTED, linewidth=1, linestyle=(0, (2, 2)))
         over = axes.get_xaxis_transform()
         axes.text(0.5, 1.01, "guessing", transform=over, ha="center", fontsize=8, color=MUTED)
         axes.plot([_x(p) for p in front], [p.utility for p in front], color=LINE, linewidth=2.5, zorder=1)
+        _ties(axes, attacked)
         for point in points:
             _cross(strip if point.leak is None else axes, point)
         axes.margins(0.18, 0.15)
@@ -87,6 +103,16 @@ def plane(name: str, title: str, description: str, points: Sequence[PlanePoint])
         _label(axes, attacked)
         _label(strip, [point for point in points if point.leak is None])
         return to_svg(figure, name, title, description)
+
+
+def _ties(axes: Axes, points: Sequence[PlanePoint]) -> None:
+    """Lead a thin line from each control to the method that it belongs to."""
+    by_id = {point.id: point for point in points}
+    for point in points:
+        other = by_id.get(point.of or "")
+        if other is not None:
+            ends = [_x(point), _x(other)], [point.utility, other.utility]
+            axes.plot(*ends, color=MUTED, linewidth=0.8, linestyle=":", zorder=1)
 
 
 def _x(point: PlanePoint) -> float:
@@ -104,7 +130,7 @@ def _cross(axes: Axes, point: PlanePoint) -> None:
         fmt=marker,
         color=colour,
         markersize=7,
-        elinewidth=1.2,
+        elinewidth=0.8,
     )
 
 
@@ -113,26 +139,68 @@ def _arms(value: float, ci: CI | None) -> list[list[float]] | None:
 
 
 def _label(axes: Axes, points: Sequence[PlanePoint]) -> None:
-    """Write each method's id beside its marker, in the first corner that covers nothing else."""
+    """Write each method's id beside its marker, near it and over as little else as can be."""
     scale = axes.figure.dpi / 72
-    spots = {point.id: axes.transData.transform((_x(point), point.utility)) / scale for point in points}
-    taken = [(x - 5, y - 5, x + 5, y + 5) for x, y in spots.values()]
+    left, low, right, high = (value / scale for value in axes.get_window_extent().extents)
+    frame = (left - 2, low, right + 12, high)
+
+    def place(x: float, y: float) -> _Box:
+        spot = axes.transData.transform((x, y)) / scale
+        return spot[0], spot[1], spot[0], spot[1]
+
+    centres = {point.id: place(_x(point), point.utility) for point in points}
+    solid = [_grown(centre, 5) for centre in centres.values()]
+    arms = [_grown(arm, 1) for point in points for arm in _arm_boxes(point, place)]
     for point in points:
-        x, y = spots[point.id]
-        width = 5.2 * len(point.id)
-        boxes = []
-        for dx, dy, side in _CORNERS:
-            left = x + dx if side == "left" else x + dx - width
-            boxes.append((left, y + dy, left + width, y + dy + 9))
-        clashes = [sum(_overlap(box, other) for other in taken) for box in boxes]
-        best = clashes.index(min(clashes))
-        taken.append(boxes[best])
-        dx, dy, side = _CORNERS[best]
-        spot = (_x(point), point.utility)
-        axes.annotate(point.id, spot, (dx, dy), textcoords="offset points", ha=side, fontsize=8)
+        x, y = centres[point.id][:2]
+        boxes = [_text_box(x + dx, y + dy, side, len(point.id)) for dx, dy, side in _SPOTS]
+        costs = [
+            3 * sum(_overlap(box, other) for other in solid)
+            + 0.5 * sum(_overlap(box, arm) for arm in arms)
+            + 6 * _outside(box, frame)
+            + 0.06 * distance
+            for distance, box in enumerate(boxes)
+        ]
+        best = costs.index(min(costs))
+        solid.append(boxes[best])
+        dx, dy, side = _SPOTS[best]
+        axes.annotate(
+            point.id,
+            (_x(point), point.utility),
+            (dx, dy),
+            textcoords="offset points",
+            ha=side,
+            fontsize=8,
+            arrowprops=None if best < _CORNERS else {"arrowstyle": "-", "color": MUTED, "linewidth": 0.6},
+        )
 
 
-def _overlap(a: tuple[float, ...], b: tuple[float, ...]) -> bool:
+def _arm_boxes(point: PlanePoint, place: Callable[[float, float], _Box]) -> list[_Box]:
+    """The boxes of a cross: across and up."""
+    x, y = _x(point), point.utility
+    ends = []
+    if point.leak_ci is not None:
+        ends.append((place(point.leak_ci.low, y), place(point.leak_ci.high, y)))
+    if point.utility_ci is not None:
+        ends.append((place(x, point.utility_ci.low), place(x, point.utility_ci.high)))
+    return [(*low[:2], *high[2:]) for low, high in ends]
+
+
+def _grown(box: _Box, by: float) -> _Box:
+    return box[0] - by, box[1] - by, box[2] + by, box[3] + by
+
+
+def _text_box(x: float, y: float, side: str, letters: int) -> _Box:
+    width = 4.6 * letters
+    left = x if side == "left" else x - width
+    return left, y, left + width, y + 9
+
+
+def _outside(box: _Box, frame: _Box) -> bool:
+    return box[0] < frame[0] or box[1] < frame[1] or box[2] > frame[2] or box[3] > frame[3]
+
+
+def _overlap(a: _Box, b: _Box) -> bool:
     return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
 
 
@@ -158,11 +226,12 @@ def roc(name: str, title: str, description: str, curves: Mapping[int, Curve]) ->
         axes.text(floor * 1.05, 0.93, "too few records", fontsize=8, color=MUTED, va="top")
         axes.plot([floor, 1], [floor, 1], color=MUTED, linewidth=1, linestyle=(0, (2, 2)), label="guessing")
         for index, curve in sorted(curves.items()):
+            colour, dashes = line_look(index)
             axes.plot(
                 [max(value, floor) for value in curve.fpr],
                 [max(value, floor) for value in curve.tpr],
-                color=CYCLE[index % len(CYCLE)],
-                linestyle=_DASHES[index % len(_DASHES)],
+                color=colour,
+                linestyle=dashes,
                 linewidth=1.7,
                 label=curve.method,
             )
@@ -175,6 +244,18 @@ def roc(name: str, title: str, description: str, curves: Mapping[int, Curve]) ->
         axes.set_ylabel("true positive rate")
         figure.legend(loc="outside lower center", ncols=3)
         return to_svg(figure, name, title, description)
+
+
+def line_look(index: int) -> tuple[str, str]:
+    """Pick a colour and dashes for a curve.
+
+    Args:
+        index: Its number.
+
+    Returns:
+        The pair; neighbours differ in both, and no two of the first 24 curves are alike.
+    """
+    return CYCLE[index % len(CYCLE)], _DASHES[(index + index // 12) % len(_DASHES)]
 
 
 def distributions(name: str, title: str, description: str, entries: Sequence[Distribution]) -> Markup:
@@ -201,11 +282,11 @@ def distributions(name: str, title: str, description: str, entries: Sequence[Dis
         return to_svg(figure, name, title, description)
 
 
-def _panels(count: int, height: float, *, share: bool = False) -> tuple[list[Axes], Drawing]:
+def _panels(count: int, height: float) -> tuple[list[Axes], Drawing]:
     """Start a drawing with `count` small panels in rows of three; `height` is inches per row."""
     rows = -(-count // _COLUMNS)
     figure = drawing(_WIDTH, height * rows + 0.6)
-    grid = figure.subplots(rows, _COLUMNS, squeeze=False, sharex=share, sharey=share)
+    grid = figure.subplots(rows, _COLUMNS, squeeze=False)
     panels = [axes for row in grid for axes in row]
     for spare in panels[count:]:
         spare.set_visible(False)
@@ -222,42 +303,3 @@ def _legend(figure: Drawing, panels: Sequence[Axes]) -> None:
 def _shares(counts: Sequence[int]) -> list[float]:
     total = max(sum(counts), 1)
     return [count / total for count in counts]
-
-
-def search(name: str, title: str, description: str, entries: Sequence[Search]) -> Markup:
-    """Draw every evaluated merge in the order of the search, one small panel per target.
-
-    Args:
-        name: A page-wide name.
-        title: The accessible name.
-        description: The accessible description.
-        entries: At least one search.
-
-    Returns:
-        The SVG element: utility as a line, similarity as a dashed line, the chosen merge as a star.
-    """
-    with style():
-        panels, figure = _panels(len(entries), height=0.95, share=True)
-        for axes, entry in zip(panels, entries, strict=True):
-            _series(axes, [point.s for point in entry.points], MUTED, "--", "similarity to sharers")
-            _series(axes, [point.u for point in entry.points], CYCLE[2], "-", "utility")
-            chosen = None if entry.chosen is None else entry.points[entry.chosen].u
-            if chosen is not None:
-                axes.plot(
-                    [entry.chosen or 0],
-                    [chosen],
-                    "*",
-                    color=INK,
-                    markersize=8,
-                    label="chosen",
-                    linestyle="none",
-                )
-            axes.set_title(f"{entry.target}{' (reverted)' if entry.reverted else ''}", fontsize=8)
-        _legend(figure, panels)
-        return to_svg(figure, name, title, description)
-
-
-def _series(axes: Axes, values: Sequence[float | None], colour: str, dashes: str, label: str) -> None:
-    known = [(position, value) for position, value in enumerate(values) if value is not None]
-    if known:
-        axes.plot(*zip(*known, strict=True), color=colour, linestyle=dashes, linewidth=0.9, label=label)

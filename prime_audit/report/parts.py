@@ -9,13 +9,16 @@ from markupsafe import Markup
 class Table:
     """A table of text. The first column names the row; the first `text` columns are set to the left.
 
-    `rows` hold one text per column.
+    `rows` hold one text per column. A text of `badges` is set as a badge in every column but the first;
+    `wide` is the position of a column of sentences.
     """
 
     caption: str
     head: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     text: int = 1
+    badges: frozenset[str] = frozenset()
+    wide: int | None = None
 
 
 @dataclass(frozen=True)

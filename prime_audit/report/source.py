@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from prime_audit.gate import Gate
-from prime_audit.results import AttackInfo, Finding, Method, Metric, Results
+from prime_audit.results import AttackInfo, Finding, Method, Metric, Results, Search
 
 _PRIMARY = "reference"
 _MERGED = (("targets", "merged"),)
@@ -26,9 +26,30 @@ class Source:
         return tuple(method for method in self.results.methods if method.family != "control")
 
     @cached_property
+    def shown(self) -> tuple[Method, ...]:
+        """Everything that was deployed: each competing method, then the deployed controls of it."""
+        beside = [m for m in self.results.methods if m.family == "control" and self._deployed(m)]
+        own = [(method, [m for m in beside if m.params.get("of") == method.id]) for method in self.methods]
+        placed = [entry for method, controls in own for entry in (method, *controls)]
+        return (*placed, *(method for method in beside if method not in placed))
+
+    @cached_property
     def controls(self) -> tuple[Method, ...]:
-        """The controls."""
-        return tuple(method for method in self.results.methods if method.family == "control")
+        """The controls of the audit: those that were attacked and serve no target."""
+        return tuple(m for m in self.results.methods if m.family == "control" and not self._deployed(m))
+
+    def _deployed(self, control: Method) -> bool:
+        return self.metric("utility.primary", control.id) is not None
+
+    @cached_property
+    def searches(self) -> Mapping[str, tuple[Search, ...]]:
+        """What each merging method or deployed control did, target by target, in the order of `shown`."""
+        order = (*self.shown, *self.results.methods)
+        found = {
+            method.id: tuple(entry for entry in self.results.search if entry.method == method.id)
+            for method in order
+        }
+        return {name: entries for name, entries in found.items() if entries}
 
     @cached_property
     def attacks(self) -> tuple[AttackInfo, ...]:

@@ -7,7 +7,9 @@ from prime_audit.report.source import Source
 from prime_audit.results import CI, Finding, Method, Metric
 
 DASH = "\u2013"
-_MINUS = "\u2212"
+MINUS = "\u2212"
+ALPHA = "\u03b1"
+TIMES = "\u00d7"
 WHO = {
     "sharer": "the people who shared their modules",
     "target": "the person it was made for",
@@ -56,7 +58,7 @@ def signed(value: float, digits: int = 3) -> str:
     Returns:
         The text, with a true minus sign.
     """
-    return f"{value:+.{digits}f}".replace("-", _MINUS)
+    return f"{value:+.{digits}f}".replace("-", MINUS)
 
 
 def interval(ci: CI | None, digits: int = 3) -> str:
@@ -70,7 +72,7 @@ def interval(ci: CI | None, digits: int = 3) -> str:
         The text; a dash for None.
     """
     return (
-        DASH if ci is None else f"{number(ci.low, digits)} to {number(ci.high, digits)}".replace("-", _MINUS)
+        DASH if ci is None else f"{number(ci.low, digits)} to {number(ci.high, digits)}".replace("-", MINUS)
     )
 
 
@@ -93,6 +95,19 @@ def cell(metric: Metric | None, digits: int = 3, *, plus: bool = False) -> str:
         return f"{metric.status}\n({' '.join(metric.reason.split())})"
     text = signed(metric.value, digits) if plus else number(metric.value, digits)
     return text if metric.ci is None else f"{text}\n({interval(metric.ci, digits)})"
+
+
+def family(method: Method) -> str:
+    """Name a method's family, and for a control the method that it belongs to.
+
+    Args:
+        method: The method.
+
+    Returns:
+        For example "merging" or "control of prime".
+    """
+    of = method.params.get("of")
+    return f"control of {of}" if method.family == "control" and of else method.family
 
 
 def p_value(p: float | None) -> str:

@@ -13,12 +13,15 @@ from prime_audit.results import (
     Coverage,
     Gap,
     Method,
+    Metric,
     Results,
     Reverted,
     Search,
     Study,
 )
-from prime_audit.study.plan import OWN_MODULE, PLACEBO
+from prime_audit.study.plan import OWN_MODULE, PLACEBO, WITHOUT
+from prime_audit.study.premise import premise_metrics, searching_methods
+from prime_audit.study.privacy import privacy_metrics
 from prime_audit.study.units import Outputs
 from prime_audit.study.utility import utility_metrics
 from prime_audit.study.workbench import Workbench
@@ -28,6 +31,7 @@ CONTROLS = {
     "base": (CONTROL_BASE, "Base (no personal module)"),
     "own-module": (OWN_MODULE, "Own module (a sharer's unmerged module)"),
     "placebo": (PLACEBO, "Placebo (a merge of other sharers)"),
+    "without-sharer": (WITHOUT, "Without the sharer (the merge made again)"),
 }
 
 
@@ -56,7 +60,12 @@ def assemble(bench: Workbench, outputs: Outputs) -> Results:
         ),
         methods=(*(_method(method) for method in config.methods), *_controls(groups)),
         attacks=tuple(_attack(attack) for attack in config.audit.attack_ids),
-        metrics=(*utility_metrics(config, bench.dataset, outputs), *tables.metrics),
+        metrics=(
+            *utility_metrics(config, bench.dataset, outputs),
+            *privacy_metrics(outputs),
+            *tables.metrics,
+            *_premise(bench, outputs),
+        ),
         findings=tuple(tables.findings),
         curves=tuple(tables.curves),
         distributions=tuple(tables.distributions),
@@ -65,11 +74,19 @@ def assemble(bench: Workbench, outputs: Outputs) -> Results:
     )
 
 
+def _premise(bench: Workbench, outputs: Outputs) -> list[Metric]:
+    if bench.config.audit.premise is None:
+        return []
+    searching = [method.id for method in searching_methods(bench.config)]
+    return premise_metrics(searching, [target.id for target in bench.dataset.targets], outputs)
+
+
 def config_digest(bench: Workbench) -> str:
     """Digest of what determines the numbers: the study, its data and its model, wherever they lie."""
     settings = bench.config.model_dump(mode="json", exclude={"report", "run", "gate", "task"})
     settings["data"].pop("path")
     settings["model"].pop("base")
+    settings["sharers"]["embedder"] = bench.embedder_part
     return digest_json([settings, bench.dataset.digest, bench.pretrained.digest])
 
 
@@ -85,6 +102,8 @@ def _groups(bench: Workbench, outputs: Outputs) -> list[Subjects]:
             alarms[CONTROL_BASE] = _base_about_sharers(bench, outputs)
         if "placebo" in controls:
             alarms[PLACEBO] = _per_target(bench, outputs, PLACEBO)
+        if "without-sharer" in controls:
+            alarms[WITHOUT] = _per_target(bench, outputs, WITHOUT)
         references = {OWN_MODULE: _own_modules(bench, outputs)} if "own-module" in controls else {}
         methods = {method.id: _per_target(bench, outputs, method.id) for method in merging}
         groups.append(Subjects("sharer", methods, alarms, references))

@@ -9,19 +9,24 @@ from typing import Any
 
 import numpy as np
 
-from prime_audit.config import MethodConfig, StudyConfig
+from prime_audit.config import MethodConfig, PrimeMethod, PrivacyConfig, StudyConfig
 from prime_audit.core import Seeds, digest_json
 from prime_audit.data import Dataset, Item, draw_holdout
-from prime_audit.errors import ConfigError, DataError
+from prime_audit.errors import ConfigError
+from prime_audit.modules import GateSettings
 from prime_audit.personalize import METHODS
 from prime_audit.study import work
+from prime_audit.study.counterfactual import rerun_method, score_without
+from prime_audit.study.feasible import check_feasible, named_by
 from prime_audit.study.inputs import load_dataset
+from prime_audit.study.premise import attack_candidates, searching_methods
 from prime_audit.study.store import Store, default_store
 from prime_audit.study.units import Output, Outputs, Unit, unit_key
 from prime_audit.study.workbench import Workbench
 
 PLACEBO = "control-placebo"
 OWN_MODULE = "control-own-module"
+WITHOUT = "control-without-sharer"
 
 
 class Planner:
@@ -39,6 +44,9 @@ class Planner:
         self.units: list[Unit] = []
         self.keys: dict[str, str] = {}
         bench.keys = self.keys
+        # A share of zero leaves every key as it was; which records are set aside follows from the seed.
+        share = self.config.sharers.calibration
+        self._calibration = {"calibration": share, "data": bench.dataset.digest} if share else {}
         self._root = {
             "model": dict(model),
             "max_tokens": self.config.training.max_tokens,
@@ -61,7 +69,7 @@ class Planner:
         self.keys[name] = key
         stage = name.split("/")[0]
         artefact = None
-        if stage in ("adapt", "train"):
+        if stage in ("adapt", "train", "gate"):
             artefact = self.bench.store.path(key)
         elif stage == "score":
             artefact = self.bench.evidence_path(name)
@@ -84,7 +92,9 @@ class Planner:
         self.add("adapt", part, (), lambda outputs: work.adapt_base(self.bench, items))
         return ["adapt"]
 
-    def train(self, user: str, epochs: int | None, needs: list[str]) -> str:
+    def train(
+        self, user: str, epochs: int | None, needs: list[str], privacy: PrivacyConfig | None = None
+    ) -> str:
         """Plans the training of one user's module on its IN half."""
         name = f"train/{user}"
         part = {
@@ -94,7 +104,23 @@ class Planner:
             "epochs": epochs,
             "items": _digest_items(self.bench.seen(self.bench.dataset.user(user)).history),
         }
-        self.add(name, part, needs, lambda outputs: work.train(self.bench, user, epochs))
+        if privacy is not None:
+            library = {"opacus": metadata.version("opacus")} if privacy.unit == "example" else {}
+            part["privacy"] = {**privacy.model_dump(mode="json"), **library}
+        self.add(name, part, needs, lambda outputs: work.train(self.bench, user, epochs, privacy))
+        return name
+
+    def gate(self, sharer: str, settings: GateSettings) -> str:
+        """Plans the training of the gates of one sharer's module, on the same records."""
+        name = f"gate/{sharer}"
+        part = {
+            **self._root,
+            **_trainer(),
+            "steps": settings.steps,
+            "lr": settings.lr,
+            "batch_size": settings.batch_size,
+        }
+        self.add(name, part, (f"train/{sharer}",), partial(_alone, work.gate, self.bench, sharer, settings))
         return name
 
     def evaluate(self, method: MethodConfig, target: str, needs: list[str]) -> None:
@@ -107,11 +133,16 @@ class Planner:
             "method": method.model_dump(mode="json"),
             "items": _digest_items(self.bench.seen(user).history),
             "queries": _digest_items(user.queries),
+            **(self._calibration if about == "sharer" else {}),
         }
 
         def run_deploy(outputs: Outputs) -> Output:
             similarity = outputs["select"]["selected"][target] if about == "sharer" else {}
-            return work.deploy(self.bench, method, target, similarity)
+            of = named_by(method)
+            others = (
+                {of: work.outcome(self.bench, of, target, outputs[f"deploy/{of}/{target}"])} if of else {}
+            )
+            return work.deploy(self.bench, method, target, similarity, others)
 
         self.add(name, part, needs, run_deploy)
         if about is None:
@@ -128,7 +159,7 @@ class Planner:
         """Plans one scoring pass of the base per audited user."""
         for user in users:
             name = f"score/base/{user}"
-            items = self.bench.dataset.user(user).history
+            items = self.bench.holdout.audited(self.bench.dataset.user(user))
             part = {**self._histories(), "items": _digest_items(items)}
             self.add(name, part, needs, partial(_alone, work.score_base, self.bench, user))
 
@@ -145,14 +176,14 @@ class Planner:
             )
 
     def placebos(self) -> None:
-        """Plans the placebo: a merge of as many other sharers, attacked for the selected ones."""
+        """Plans the placebo: a merge of as many others of the pool, attacked for the selected sharers."""
         names = [sharer.id for sharer in self.bench.dataset.sharers]
         for target in self.bench.dataset.targets:
             name = f"score/{PLACEBO}/{target.id}"
 
             def run(outputs: Outputs, name: str = name, target: str = target.id) -> Output:
                 selected = list(outputs["select"]["selected"][target])
-                others = [other for other in names if other not in selected]
+                others = [other for other in outputs["select"]["pool"] if other not in selected]
                 rng = self.bench.seeds.generator("placebo", target)
                 chosen = sorted(rng.choice(others, size=min(len(selected), len(others)), replace=False))
                 weights = [1 / len(chosen)] * len(chosen)
@@ -161,11 +192,45 @@ class Planner:
             trained = [f"train/{other}" for other in names]
             self.add(name, self._histories(), ("select", *trained, *self._base_scores(True, "")), run)
 
+    def without_sharers(self, trained: list[str]) -> None:
+        """Plans the counterfactual: the first merging method again without the sharer that is attacked."""
+        method = rerun_method(self.config)
+        for target in self.bench.dataset.targets:
+            name = f"score/{WITHOUT}/{target.id}"
+
+            def run(outputs: Outputs, name: str = name, target: str = target.id) -> Output:
+                similarity = outputs["select"]["selected"][target]
+                return score_without(self.bench, name, method, target, similarity)
+
+            gates = [key for key in self.keys if key.startswith("gate/")]
+            part = {**self._histories(), "method": method.model_dump(mode="json")}
+            self.add(name, part, ("select", *trained, *gates, *self._base_scores(True, "")), run)
+
+    def premises(self, count: int) -> None:
+        """Plans the attack on merges that the searches have evaluated."""
+        for method in searching_methods(self.config):
+            for target in self.bench.dataset.targets:
+                deploy = f"deploy/{method.id}/{target.id}"
+
+                def run(
+                    outputs: Outputs,
+                    method: PrimeMethod = method,
+                    target: str = target.id,
+                    deploy: str = deploy,
+                ) -> Output:
+                    sharers = list(outputs["select"]["selected"][target])
+                    return attack_candidates(self.bench, method, outputs[deploy], sharers, count)
+
+                part = {**self._histories(), "candidates": count}
+                needs = (deploy, *self._base_scores(True, ""))
+                self.add(f"premise/{method.id}/{target.id}", part, needs, run)
+
     def _histories(self) -> dict[str, Any]:
         """What a scoring of deployed modules depends on beside the units it names."""
         # Tokens are numbered over all histories, so evidence depends on the whole data.
         data = self.bench.dataset.digest
-        return {**self._root, "loss": self.config.training.loss, "data": data}
+        loss = self.config.training.loss
+        return {**self._root, "loss": loss, "data": data, **self._calibration}
 
     def _base_scores(self, merging: bool, target: str) -> list[str]:
         if merging:
@@ -175,6 +240,9 @@ class Planner:
 
 def plan(bench: Workbench, model: Mapping[str, str]) -> list[Unit]:
     """Plans a whole study and gives the workbench the keys of its units.
+
+    With ``sharers.representatives`` the sharers outside of the pool are trained and scored too: who is in
+    the pool is known only after the base is adapted, and a plan is known before any compute.
 
     Args:
         bench: The workbench.
@@ -195,11 +263,17 @@ def plan(bench: Workbench, model: Mapping[str, str]) -> list[Unit]:
     own = next((m for m in config.methods if METHODS[m.kind].needs_own_module), None)
     sharers = [sharer.id for sharer in dataset.sharers] if merging else []
     targets = [target.id for target in dataset.targets]
-    trained = [planner.train(sharer, None, adapted) for sharer in sharers]
+    trained = [planner.train(sharer, None, adapted, config.sharers.privacy) for sharer in sharers]
     own_epochs = getattr(own, "epochs", None)
     own_trained = {t: planner.train(t, own_epochs, adapted) for t in targets} if own else {}
+    gated: Any = next((m for m in config.methods if METHODS[m.kind].needs_gates), None)
+    gates = [planner.gate(sharer, gated) for sharer in sharers] if gated else []
     if merging:
-        part = {"per_target": config.sharers.per_target, "embedder": config.sharers.embedder}
+        part = {
+            "per_target": config.sharers.per_target,
+            "embedder": bench.embedder_part,
+            "representatives": config.sharers.representatives,
+        }
         histories = _digest_items([i for user in dataset.users for i in bench.seen(user).history])
         planner.add(
             "select",
@@ -208,13 +282,19 @@ def plan(bench: Workbench, model: Mapping[str, str]) -> list[Unit]:
             lambda outputs: work.select(bench),
         )
     planner.base_scores([*sharers, *own_trained], adapted)
-    for method in config.methods:
+    # A control follows the method that it is built from, wherever the study lists it.
+    for method in sorted(config.methods, key=lambda method: named_by(method) is not None):
+        shared = [*trained, *gates] if METHODS[method.kind].needs_gates else trained
         for target in targets:
-            planner.evaluate(method, target, _needs(method, target, adapted, trained, own_trained))
+            planner.evaluate(method, target, _needs(method, target, adapted, shared, own_trained))
     if merging and "own-module" in config.audit.controls:
         planner.own_modules()
     if merging and "placebo" in config.audit.controls:
         planner.placebos()
+    if merging and "without-sharer" in config.audit.controls:
+        planner.without_sharers(trained)
+    if config.audit.premise is not None:
+        planner.premises(config.audit.premise)
     return planner.units
 
 
@@ -229,48 +309,13 @@ def _alone(do: Callable[..., Output], *arguments: object) -> Output:
 
 
 def _needs(
-    method: MethodConfig, target: str, adapted: list[str], trained: list[str], own: dict[str, str]
+    method: MethodConfig, target: str, adapted: list[str], shared: list[str], own: dict[str, str]
 ) -> list[str]:
     kind = METHODS[method.kind]
+    of = named_by(method)
     if kind.subject == "sharer":
-        return [*adapted, *trained, "select"]
+        return [*adapted, *shared, "select", *([f"deploy/{of}/{target}"] if of else [])]
     return [*adapted, own[target]] if kind.needs_own_module else adapted
-
-
-def check_feasible(bench: Workbench) -> None:
-    """Refuses a study whose data cannot give what it asks for, before any compute.
-
-    Raises:
-        ConfigError: Named by the setting that cannot be met.
-        DataError: Named by the users whose coin flips leave nothing to train on.
-    """
-    config, dataset = bench.config, bench.dataset
-    merging = [method for method in config.methods if METHODS[method.kind].subject == "sharer"]
-    if not dataset.targets:
-        raise ConfigError("the data hold no target", hint="give at least one user the role 'target'")
-    if merging and len(dataset.sharers) < config.sharers.per_target:
-        raise ConfigError(
-            f"sharers.per_target is {config.sharers.per_target}, but the data hold "
-            f"{len(dataset.sharers)} sharers",
-            hint="lower sharers.per_target or add sharers",
-        )
-    if merging and "placebo" in config.audit.controls and len(dataset.sharers) == config.sharers.per_target:
-        raise ConfigError(
-            "audit.controls: the placebo merges sharers that a target did not select, and none is left",
-            hint="lower sharers.per_target, add sharers, or leave out the placebo",
-        )
-    empty = [user for user, flips in bench.holdout.flips.items() if not any(flips)]
-    if empty:
-        raise DataError(
-            f"the coin flips leave no record to train on for: {', '.join(empty[:10])}",
-            hint="these histories are too short for a hold-out design: leave the users out, or add records",
-        )
-    owners = [method.id for method in config.methods if METHODS[method.kind].needs_own_module]
-    if len(owners) > 1:
-        raise ConfigError(
-            f"methods {', '.join(owners)} would each train a module of every target",
-            hint="keep one of them in a study",
-        )
 
 
 def adaptation_items(config: StudyConfig, dataset: Dataset) -> list[Item]:
@@ -302,7 +347,7 @@ def describe_plan(config: StudyConfig) -> list[tuple[str, int]]:
         Stage and number of units, in the order in which they run.
     """
     dataset = load_dataset(config)
-    holdout = draw_holdout(dataset, Seeds(config.seed))
+    holdout = draw_holdout(dataset, Seeds(config.seed), config.sharers.calibration)
     bench = Workbench(config, dataset, holdout, Store(default_store()), default_store())
     return list(Counter(unit.stage for unit in plan(bench, {})).items())
 

@@ -65,7 +65,7 @@ def _run_locked(config: StudyConfig, out: Path, fresh: bool, progress: Progress,
     dataset = load_dataset(config)
     if not fresh:
         _check_claim(config, out)
-    holdout = draw_holdout(dataset, Seeds(config.seed))
+    holdout = draw_holdout(dataset, Seeds(config.seed), config.sharers.calibration)
     bench = Workbench(config, dataset, holdout, Store(default_store()), out)
     _set_threads(config)
     units = plan(bench, bench.model_part())

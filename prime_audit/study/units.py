@@ -3,12 +3,15 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from prime_audit.core import digest_json
 
-# Part of every key. Raised when a change makes a unit's output differ, so that old outputs are not reused.
+# Part of every key. Raised when a change makes a unit's output differ, so that old outputs are not reused;
+# by stage, so that a change of the search does not train every module again.
 CODE_VERSION = 3
+CODE_VERSIONS: Mapping[str, int] = MappingProxyType({"adapt": 2, "train": 2})
 
 Output = dict[str, Any]
 Outputs = Mapping[str, Output]
@@ -45,4 +48,5 @@ def unit_key(name: str, part: Mapping[str, Any], needs: tuple[str, ...] = ()) ->
     Returns:
         64 hexadecimal digits.
     """
-    return digest_json({"code": CODE_VERSION, "name": name, "part": dict(part), "needs": list(needs)})
+    code = CODE_VERSIONS.get(name.split("/")[0], CODE_VERSION)
+    return digest_json({"code": code, "name": name, "part": dict(part), "needs": list(needs)})

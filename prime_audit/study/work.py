@@ -1,24 +1,45 @@
 """What each kind of unit does. Every function returns a small output that holds no user text."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
+from numpy.typing import NDArray
 
 from attacks import TokenScores
-from prime_audit.config import MethodConfig
+from prime_audit.config import MethodConfig, PrivacyConfig
 from prime_audit.core import Seeds, digest_bytes
 from prime_audit.data import Item
-from prime_audit.models import score_tokens
-from prime_audit.modules import AdapterBank, LoraModule, adapt, read_module, train_module, write_module
+from prime_audit.errors import ModelError
+from prime_audit.models import load_sentence_encoder, score_tokens
+from prime_audit.modules import (
+    AdapterBank,
+    GateSettings,
+    LoraModule,
+    adapt,
+    read_guarantee,
+    read_module,
+    train_gates,
+    train_module,
+    train_private_module,
+    write_gates,
+    write_guarantee,
+    write_module,
+)
 from prime_audit.personalize import (
     METHODS,
+    Outcome,
     Personalisation,
     TargetContext,
-    history_embedding,
+    base_embedder,
     nearest,
     predict_with,
+    representatives,
+    sentence_embedder,
+    tfidf_embedder,
 )
+from prime_audit.personalize.embedders import Embedder
 from prime_audit.study.units import Output
 from prime_audit.study.workbench import Workbench
 from prime_audit.utility import score
@@ -39,8 +60,10 @@ def adapt_base(bench: Workbench, items: Sequence[Item]) -> Output:
     return {"reused": bench.store.ensure(bench.keys["adapt"], write), "items": len(items)}
 
 
-def train(bench: Workbench, user: str, epochs: int | None = None) -> Output:
-    """Trains one user's module on the IN half of its history."""
+def train(
+    bench: Workbench, user: str, epochs: int | None = None, privacy: PrivacyConfig | None = None
+) -> Output:
+    """Trains one user's module on the IN half of its history, with differential privacy if that is asked."""
     members = bench.holdout.members(bench.dataset.user(user))
     training = bench.config.training
     if epochs is not None:
@@ -48,36 +71,136 @@ def train(bench: Workbench, user: str, epochs: int | None = None) -> Output:
 
     def write(folder: Path) -> None:
         examples = [bench.example(item) for item in members]
-        module = train_module(bench.base, examples, training, bench.seeds.integer("train", user))
+        seed = bench.seeds.integer("train", user)
+        if privacy is None:
+            write_module(train_module(bench.base, examples, training, seed), folder, bench.base.name)
+            return
+        module, guarantee = train_private_module(bench.base, examples, training, privacy, seed)
         write_module(module, folder, bench.base.name)
+        write_guarantee(guarantee, folder)
 
-    return {"reused": bench.store.ensure(bench.keys[f"train/{user}"], write), "items": len(members)}
+    key = bench.keys[f"train/{user}"]
+    output: Output = {"reused": bench.store.ensure(key, write), "items": len(members)}
+    if privacy is None:
+        return output
+    # Read back: what the results state is what travels with the module.
+    found = read_guarantee(bench.store.path(key))
+    if found is None:
+        raise ModelError(
+            f"the stored module of {user} has lost its privacy.json",
+            hint=f"delete modules/{key} in the store; it is trained again",
+        )
+    return {**output, "privacy": found.model_dump(mode="json")}
+
+
+def gate(bench: Workbench, user: str, settings: GateSettings) -> Output:
+    """Trains the gates of one sharer's module on the records that the module was trained on."""
+    members = bench.holdout.members(bench.dataset.user(user))
+
+    def write(folder: Path) -> None:
+        examples = [bench.example(item) for item in members]
+        seed = bench.seeds.integer("gate", user)
+        write_gates(train_gates(bench.base, bench.module(user), examples, settings, seed), folder)
+
+    return {"reused": bench.store.ensure(bench.keys[f"gate/{user}"], write), "items": len(members)}
 
 
 def select(bench: Workbench) -> Output:
-    """Selects each target's sharers by the similarity of their histories' IN halves."""
-    task = bench.dataset.task
-    embedded = {
-        user.id: history_embedding(bench.base, task, bench.holdout.members(user))
-        for user in (*bench.dataset.targets, *bench.dataset.sharers)
-    }
-    targets = {user.id: embedded[user.id] for user in bench.dataset.targets}
-    sharers = {user.id: embedded[user.id] for user in bench.dataset.sharers}
-    return {"selected": nearest(targets, sharers, bench.config.sharers.per_target)}
+    """Selects each target's sharers by the similarity of their histories' IN halves.
+
+    Args:
+        bench: The workbench.
+
+    Returns:
+        ``selected``: each target's sharers with their cosines, most similar first; ``pool``: the sharers
+        that were open to selection, which is all of them unless representatives are asked for.
+    """
+    settings = bench.config.sharers
+    embedder = _embedder(bench)
+    items = {user.id: bench.holdout.members(user) for user in bench.dataset.sharers}
+    sharers = {sharer: embedder(history) for sharer, history in items.items()}
+    targets = {user.id: embedder(bench.holdout.members(user)) for user in bench.dataset.targets}
+    pool = list(sharers)
+    if settings.representatives is not None:
+        sizes = {sharer: len(history) for sharer, history in items.items()}
+        seed = bench.seeds.integer("representatives")
+        pool = list(representatives(sharers, sizes, settings.representatives, seed))
+    return {"selected": nearest(targets, sharers, settings.per_target, pool), "pool": pool}
 
 
-def deploy(bench: Workbench, method: MethodConfig, target: str, similarity: dict[str, float]) -> Output:
-    """Personalises for one target, answers its queries and writes the adapter that would be deployed."""
-    user = bench.dataset.user(target)
-    context = TargetContext(
+def _embedder(bench: Workbench) -> Embedder:
+    """The embedder that the study names; nothing of it depends on the targets."""
+    if bench.sentence_folder is not None:
+        return sentence_embedder(load_sentence_encoder(bench.sentence_folder, bench.base.device))
+    if bench.config.sharers.embedder == "tfidf":
+        fitted_on = (*bench.dataset.sharers, *bench.dataset.public)
+        return tfidf_embedder([bench.holdout.members(user) for user in fitted_on])
+    return base_embedder(bench.base, bench.dataset.task)
+
+
+def outcome(bench: Workbench, method: str, target: str, deployed: Output) -> Outcome:
+    """Tells a control what another method deployed, read back from the run directory when it asks.
+
+    Args:
+        bench: The workbench.
+        method: The other method's id.
+        target: The target.
+        deployed: Output of the other method's unit for this target.
+
+    Returns:
+        Its weights, its norm and a reader of its adapter.
+    """
+
+    def adapter() -> LoraModule | None:
+        return read_module(bench.adapter_path(method, target)) if deployed["adapter"] is not None else None
+
+    weights = dict(zip(deployed["sources"], deployed["weights"], strict=True))
+    return Outcome(weights=weights, norm=deployed["norm"], adapter=adapter)
+
+
+def context_of(
+    bench: Workbench,
+    method: MethodConfig,
+    target: str,
+    similarity: Mapping[str, float],
+    others: Mapping[str, Outcome] = MappingProxyType({}),
+) -> TargetContext:
+    """Collects what a method may see of a target.
+
+    Args:
+        bench: The workbench.
+        method: The method.
+        target: The target.
+        similarity: The sharers that it may merge, most similar first, with their cosines.
+        others: What other methods deployed for this target.
+
+    Returns:
+        The context; no record that the audit holds out is in it.
+    """
+    return TargetContext(
         task=bench.dataset.task,
-        target=bench.seen(user),
+        target=bench.seen(bench.dataset.user(target)),
         base=bench.base,
         seeds=Seeds(bench.seeds.integer("deploy", method.id, target)),
         sharers=tuple(similarity),
         similarity=similarity,
         module=bench.module,
+        gates=bench.gates,
+        calibration=bench.calibration if similarity and bench.config.sharers.calibration else None,
+        others=others,
     )
+
+
+def deploy(
+    bench: Workbench,
+    method: MethodConfig,
+    target: str,
+    similarity: Mapping[str, float],
+    others: Mapping[str, Outcome],
+) -> Output:
+    """Personalises for one target, answers its queries and writes the adapter that would be deployed."""
+    user = bench.dataset.user(target)
+    context = context_of(bench, method, target, similarity, others)
     deployed = METHODS[method.kind].personalise(context, method)
     model = bench.pretrained if deployed.on_pretrained else bench.base
     prompts = [deployed.prompt(query) for query in user.queries]
@@ -121,12 +244,12 @@ def _adapter(bench: Workbench, method: str, target: str, deployed: Personalisati
 
 
 def score_base(bench: Workbench, user: str) -> Output:
-    """Scores a user's whole history with the base: the reference of the reference attack."""
+    """Scores a user's audited history with the base: the reference of the reference attack."""
     return _score(bench, f"score/base/{user}", [user], (), ())
 
 
 def score_deployed(bench: Workbench, name: str, deployed: Output, subjects: Sequence[str]) -> Output:
-    """Scores the subjects' whole histories with what was deployed, read back from the run directory.
+    """Scores the subjects' audited histories with what was deployed, read back from the run directory.
 
     Args:
         bench: The workbench.
@@ -148,7 +271,7 @@ def score_deployed(bench: Workbench, name: str, deployed: Output, subjects: Sequ
 def score_merge(
     bench: Workbench, name: str, modules: Sequence[str], weights: Sequence[float], subjects: Sequence[str]
 ) -> Output:
-    """Scores the subjects' whole histories with a merge of users' modules that nobody deployed.
+    """Scores the subjects' audited histories with a merge of users' modules that nobody deployed.
 
     Args:
         bench: The workbench.
@@ -170,16 +293,31 @@ def _score(
     modules: Sequence[LoraModule],
     weights: Sequence[float],
 ) -> Output:
+    scores = score_adapter(bench, subjects, modules, np.asarray(weights, dtype=np.float64))
+    bench.save_evidence(name, scores)
+    return {"records": len(scores)}
+
+
+def score_adapter(
+    bench: Workbench, subjects: Sequence[str], modules: Sequence[LoraModule], weights: NDArray[np.float64]
+) -> TokenScores:
+    """Scores the subjects' audited records with a merge of modules on the base.
+
+    Args:
+        bench: The workbench.
+        subjects: Whose records are scored, in this order.
+        modules: The modules; none means the base itself.
+        weights: One merge weight per module.
+
+    Returns:
+        The evidence.
+    """
     examples = [example for user in subjects for example in bench.examples(user)]
-    adapters = AdapterBank(modules) if modules else None
-    rows = np.tile(np.asarray(weights, dtype=np.float64), (len(examples), 1)) if modules else None
-    scores = score_tokens(
+    return score_tokens(
         bench.base,
         examples,
         loss=bench.config.training.loss,
-        adapters=adapters,
-        weights=rows,
+        adapters=AdapterBank(modules) if modules else None,
+        weights=np.tile(weights, (len(examples), 1)) if modules else None,
         remap=bench.token_numbers,
     )
-    bench.save_evidence(name, scores)
-    return {"records": len(scores)}

@@ -8,13 +8,22 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from attacks import TokenScores
 from prime_audit.config import StudyConfig
 from prime_audit.core import Seeds
 from prime_audit.data import Dataset, Holdout, Item, User
-from prime_audit.models import Example, LanguageModel, encode_all, load_model
-from prime_audit.modules import LoraModule, merged_into, read_module
+from prime_audit.models import (
+    Example,
+    LanguageModel,
+    SentenceFolder,
+    encode_all,
+    load_model,
+    read_sentence_folder,
+)
+from prime_audit.modules import LoraModule, merged_into, read_gates, read_module
+from prime_audit.personalize import Calibration
 from prime_audit.study.store import Store
 
 
@@ -38,6 +47,7 @@ class Workbench:
     out: Path
     keys: Mapping[str, str] = field(default_factory=dict)
     _modules: dict[str, LoraModule] = field(default_factory=dict)
+    _gates: dict[str, dict[str, Tensor]] = field(default_factory=dict)
 
     @cached_property
     def seeds(self) -> Seeds:
@@ -65,8 +75,19 @@ class Workbench:
         return merged_into(self.pretrained, read_module(self.store.path(self.keys["adapt"])))
 
     @cached_property
+    def sentence_folder(self) -> SentenceFolder | None:
+        """The sentence-transformers folder that embeds histories, checked; None for other embedders."""
+        embedder = self.config.sharers.embedder
+        return None if embedder in ("base", "tfidf") else read_sentence_folder(Path(embedder))
+
+    @property
+    def embedder_part(self) -> str:
+        """What of the embedder every key holds: its name, or the digest of its files wherever they lie."""
+        return self.sentence_folder.digest if self.sentence_folder else self.config.sharers.embedder
+
+    @cached_property
     def token_numbers(self) -> NDArray[np.int64]:
-        """Numbers the tokenizer's ids by first appearance in the histories, shape ``(vocabulary,)``.
+        """Numbers the tokenizer's ids by first appearance in what is scored, shape ``(vocabulary,)``.
 
         Evidence holds these numbers: equality and frequency survive over the whole study, and without the
         histories nobody can turn them back into text. Ids that appear nowhere share the last number.
@@ -85,6 +106,12 @@ class Workbench:
             self._modules[user] = read_module(self.store.path(self.keys[f"train/{user}"]), self.base)
         return self._modules[user]
 
+    def gates(self, user: str) -> dict[str, Tensor]:
+        """Returns the gates of a sharer's module, ``(d_in,)`` by layer."""
+        if user not in self._gates:
+            self._gates[user] = read_gates(self.store.path(self.keys[f"gate/{user}"]), self.module(user))
+        return self._gates[user]
+
     def seen(self, user: User) -> User:
         """Returns the user as every method sees it: the history's IN half alone."""
         return replace(user, history=self.holdout.members(user), profile_text=None)
@@ -95,12 +122,16 @@ class Workbench:
         return Example(prompt=task.prompt(item.input), completion=task.completion(item.answer or ""))
 
     def examples(self, user: str) -> list[Example]:
-        """Returns a user's whole history, members and non-members, in file order."""
-        return [self.example(item) for item in self.dataset.user(user).history]
+        """Returns a user's audited history, members and non-members, in file order."""
+        return [self.example(item) for item in self.holdout.audited(self.dataset.user(user))]
 
     def member(self, user: str) -> NDArray[np.bool_]:
-        """Returns the coin flips of a user's history; True is IN."""
-        return np.array(self.holdout.flips[user], dtype=bool)
+        """Returns the coin flips of a user's audited history, aligned with `examples`; True is IN."""
+        return np.array(self.holdout.audited_flips(user), dtype=bool)
+
+    def calibration(self, user: str) -> Calibration:
+        """Returns the records of a sharer that were set aside; the audit scores none of them."""
+        return Calibration(*self.holdout.set_aside(self.dataset.user(user)))
 
     def adapter_path(self, method: str, target: str) -> Path:
         """Returns where the adapter that a method deploys for a target lies in the run directory."""

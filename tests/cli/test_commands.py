@@ -50,9 +50,16 @@ def test_init_in_a_folder_that_is_not_there(tmp_path: Path, capsys: pytest.Captu
 @pytest.mark.parametrize(
     ("what", "expected"),
     [
-        ("studies", {"quickstart", "reviews"}),
+        ("studies", {"full", "quickstart", "reviews"}),
         ("tasks", {"lamp-2", "lamp-3", "lamp-4"}),
-        ("methods", {"pretrained", "base", "rag", "oppu", "uniform", "prime"}),
+        (
+            "methods",
+            {
+                *("pretrained", "base", "rag", "oppu", "prime", "lorahub", "per-pcs"),
+                *("nearest", "uniform", "task-arithmetic", "similarity", "ties", "dare"),
+                *("random-weights", "norm-matched", "rescaled"),
+            },
+        ),
         ("attacks", {"loss", "zlib", "min-k", "min-k++", "reference"}),
     ],
 )

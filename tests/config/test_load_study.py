@@ -276,6 +276,7 @@ def test_nearest_prefers_the_same_key_elsewhere() -> None:
     assert {"seed", "training", "training.rank", "run.workers"} <= set(paths)
     assert nearest("sharers.rank", paths) == "training.rank"
     assert nearest("model.seed", paths) == "seed"
+    assert nearest("sharers.privacy.epsilonn", paths) == "sharers.privacy.epsilon"
     assert nearest("audit.permutation", paths) == "audit.permutations"
     assert nearest("qqqq", paths) == ""
 
@@ -286,3 +287,18 @@ def test_the_schema_names_every_key() -> None:
     assert list(schema["properties"]) == list(StudyConfig.model_fields)  # type: ignore[call-overload]
     assert schema["required"] == ["schema_version", "name", "task"]
     assert '"own-module"' in json.dumps(schema)
+
+
+@pytest.mark.parametrize(
+    ("privacy", "message"),
+    [
+        ("{}", "sharers.privacy: give either 'epsilon' or 'noise'"),
+        ("{epsilon: 8, noise: 1}", "sharers.privacy: give either 'epsilon' or 'noise'"),
+        ("{epsilon: 0}", "sharers.privacy.epsilon: should be greater than 0 (it is 0)"),
+        ("{noise: 1, delta: 1}", "sharers.privacy.delta: should be less than 1 (it is 1)"),
+        ("{noise: 1, unit: item}", "sharers.privacy.unit: 'item' is not one of example, user"),
+        ("{nois: 1}", "unknown key 'sharers.privacy.nois'; did you mean 'sharers.privacy.noise'?"),
+    ],
+)
+def test_wrong_privacy_settings(study: Path, privacy: str, message: str) -> None:
+    assert message in fault(study, f"sharers: {{privacy: {privacy}}}\n")

@@ -85,6 +85,61 @@ def test_the_manifest_commits_without_text() -> None:
     assert flipped.manifest()["commitment"] != manifest["commitment"]
 
 
+def test_calibration_records_are_set_aside_from_sharers_alone() -> None:
+    data = crowd(4, 20)
+    design = draw_holdout(data, Seeds(1), 0.25)
+    for person in data.sharers:
+        members, nonmembers = design.set_aside(person)
+        aside = {*members, *nonmembers}
+        assert len(aside) == len(members) + len(nonmembers) == 5
+        assert set(members) <= set(design.members(person))
+        assert set(nonmembers) <= set(design.nonmembers(person))
+        audited = design.audited(person)
+        assert audited == tuple(item for item in person.history if item not in aside)
+        # The flips stand beside their own records.
+        assert design.audited_flips(person.id) == tuple(i in set(design.members(person)) for i in audited)
+    for person in data.targets:
+        assert design.audited(person) == person.history
+        assert design.audited_flips(person.id) == design.flips[person.id]
+        assert design.set_aside(person) == ((), ())
+    assert design.set_aside(data.public[0]) == ((), ())
+
+
+def test_calibration_leaves_the_flips_as_they_are_and_depends_on_the_user_alone() -> None:
+    plain, design = draw_holdout(crowd(4, 20), Seeds(1)), draw_holdout(crowd(4, 20), Seeds(1), 0.25)
+    assert design.flips == plain.flips
+    assert plain.calibration == {}
+    assert draw_holdout(crowd(2, 20), Seeds(1), 0.25).calibration["u1"] == design.calibration["u1"]
+    assert design.calibration["u1"] != design.calibration["u3"]
+    assert draw_holdout(crowd(4, 20), Seeds(2), 0.25).calibration != design.calibration
+
+
+def test_what_is_set_aside_knows_nothing_of_the_flips() -> None:
+    design = draw_holdout(crowd(800, 20), Seeds(3), 0.3)
+    users = list(design.calibration)
+    flips = np.array([design.flips[user] for user in users], dtype=float)
+    aside = np.array([design.calibration[user] for user in users])
+    assert (aside.sum(axis=1) == 6).all()
+    # 2400 fair coins: four standard errors.
+    assert flips[aside].mean() == pytest.approx(0.5, abs=4 * 0.5 / np.sqrt(aside.sum()))
+    assert aside.mean(axis=0) == pytest.approx(0.3, abs=4 * np.sqrt(0.21 / len(users)))
+
+
+def test_the_manifest_lists_what_is_set_aside() -> None:
+    data = crowd(2, 8)
+    plain, design = draw_holdout(data, Seeds(1)), draw_holdout(data, Seeds(1), 0.25)
+    users = design.manifest()["users"]
+    assert isinstance(users, list)
+    listed = {
+        entry["id"]: [record.get("calibration", False) for record in entry["records"]] for entry in users
+    }
+    assert listed == {"u0": [False] * 8, "u1": list(design.calibration["u1"])}
+    assert sum(listed["u1"]) == 2
+    assert "calibration" not in json.dumps(plain.manifest())
+    assert design.manifest()["commitment"] != plain.manifest()["commitment"]
+    assert draw_holdout(data, Seeds(1), 0.0).manifest() == plain.manifest()
+
+
 LONG = "the band came back to town and played every old song that we knew by heart"
 
 
@@ -100,6 +155,13 @@ def test_exact_and_near_duplicates_are_found() -> None:
     assert find(a, flips={"a": (True, False, False)}) == [("a", "a-1", "a-0", "a")]
     assert find(a, flips={"a": (True, True, False)}) == []
     assert find(a, flips={"a": (False, False, False)}) == []
+
+
+def test_a_duplicate_that_is_not_audited_blurs_nothing() -> None:
+    a = user("a", "sharer", (LONG, "One"), (LONG, "Two"), (LONG, "Three"))
+    data = make_dataset(TASKS["lamp-4"], [a])
+    design = Holdout({"a": (True, False, False)}, {}, {"a": (False, True, False)})
+    assert [hit.nonmember for hit in overlaps(design, data)] == ["a-2"]
 
 
 def test_other_users_and_public_records_count_as_trained_on() -> None:

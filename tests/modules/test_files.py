@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from prime_audit.errors import DataError, ModelError, OutputError
 from prime_audit.models import LanguageModel
-from prime_audit.modules import AdapterBank, LoraModule, read_module, write_module
+from prime_audit.modules import AdapterBank, LoraModule, export, gram, read_module, write_module
 
 MakeModule = Callable[..., LoraModule]
 MakeLm = Callable[..., LanguageModel]
@@ -80,12 +80,22 @@ def test_ranks_and_alphas_per_layer_are_folded(
         ({"peft_type": "IA3"}, "peft_type is IA3"),
         ({"r": 9}, "has rank 4, its configuration says 9"),
         ({"r": None}, "no usable r"),
+        ({"r": True}, "no usable r"),
+        ({"lora_alpha": "16"}, "no usable r or lora_alpha"),
+        ({"rank_pattern": ["q_proj"]}, "no usable rank_pattern"),
+        ({"rank_pattern": {"q_proj": 0}}, "no usable rank_pattern"),
+        ({"alpha_pattern": {"q_proj": None}}, "no usable alpha_pattern"),
+        ({"alpha_pattern": {"(q_proj": 3}}, "no usable alpha_pattern"),
+        ({"lora_bias": True}, "a LoRA bias"),
+        ({"fan_in_fan_out": True}, "transposed weights"),
+        ({"use_dora": True, "bias": "all"}, "uses DoRA, bias: all, which"),
     ],
 )
 def test_other_adapters_are_refused_by_name(folder: Path, changes: dict[str, object], message: str) -> None:
     _change_config(folder, **changes)
     with pytest.raises(ModelError, match=message) as caught:
         read_module(folder)
+    assert f"module {folder}: " in str(caught.value)
     assert caught.value.hint
 
 
@@ -93,6 +103,7 @@ def test_a_pickled_adapter_is_refused(folder: Path) -> None:
     (folder / "adapter_model.safetensors").rename(folder / "adapter_model.bin")
     with pytest.raises(ModelError, match="pickle") as caught:
         read_module(folder)
+    assert f"module {folder}: " in str(caught.value)
     assert "save_pretrained" in caught.value.hint
 
 
@@ -122,8 +133,11 @@ def test_values_must_be_finite(folder: Path, value: float) -> None:
     path, tensors, key = _first_key(folder)
     tensors[key][0, 0] = value
     save_file(tensors, path)
-    with pytest.raises(ModelError, match=r"NaN or infinity, such as model\.layers\.0\.self_attn\.k_proj"):
+    with pytest.raises(
+        ModelError, match=r"NaN or infinity, such as model\.layers\.0\.self_attn\.k_proj"
+    ) as caught:
         read_module(folder)
+    assert f"module {folder}: 1 layers" in str(caught.value)
 
 
 def test_half_a_layer_is_refused(folder: Path) -> None:
@@ -142,8 +156,39 @@ def test_foreign_tensors_are_refused(folder: Path) -> None:
 
 
 def test_another_base_is_refused_with_both_shapes(folder: Path, make_lm: MakeLm) -> None:
-    with pytest.raises(ModelError, match="is 24 x 48 in the model and 16 x 32 in the module"):
+    with pytest.raises(ModelError, match="is 24 x 48 in the model and 16 x 32 in the module") as caught:
         read_module(folder, make_lm(hidden_size=48))
+    assert f"module {folder}: " in str(caught.value)
+    assert "base toy" in str(caught.value)
+
+
+def test_a_module_knows_its_folder_and_stays_the_same_module(folder: Path, make_module: MakeModule) -> None:
+    module = read_module(folder)
+    assert module.origin == str(folder)
+    assert module.digest == make_module(0).digest
+    other = _change_targets(folder, make_module)
+    for merge in (AdapterBank, gram, lambda pair: export(pair, [1.0, 1.0])):
+        with pytest.raises(ModelError, match="mixed targets") as caught:
+            merge([module, read_module(other)])
+        assert f"modules {folder} and {other} " in str(caught.value)
+
+
+def _change_targets(folder: Path, make_module: MakeModule) -> Path:
+    other = folder.with_name("other")
+    write_module(make_module(1, targets="qv"), other, "toy")
+    return other
+
+
+def test_an_alpha_of_zero_does_not_silence_layers_with_their_own(
+    lm: LanguageModel, make_lm: MakeLm, folder: Path
+) -> None:
+    _change_config(folder, lora_alpha=0, alpha_pattern={"q_proj": 6})
+    theirs = PeftModel.from_pretrained(make_lm().model, folder).eval()
+    with torch.no_grad(), AdapterBank([read_module(folder)]).rows(lm.model, torch.ones(2, 1)):
+        ours = lm.model(IDS).logits
+    torch.testing.assert_close(ours, theirs(input_ids=IDS).logits, atol=1e-5, rtol=1e-5)
+    _change_config(folder, alpha_pattern={})
+    assert read_module(folder).norm() == 0.0
 
 
 def test_an_impossible_place_is_named(make_module: MakeModule, tmp_path: Path) -> None:

@@ -38,6 +38,22 @@ def test_mixed_targets_are_refused_by_name(make_module: Make) -> None:
         common_layers([])
 
 
+def test_two_bases_are_refused_with_both_shapes(make_module: Make) -> None:
+    wide = LoraModule(2, 2.0, False, {"layer": (torch.zeros(2, 7), torch.zeros(8, 2))})
+    long = LoraModule(2, 2.0, False, {"layer": (torch.zeros(2, 6), torch.zeros(5, 2))}, origin="pool/ann")
+    with pytest.raises(
+        ModelError,
+        match="modules 0 and pool/ann are for different bases: layer layer is 8 x 7 in one and 5 x 6",
+    ):
+        common_layers([wide, wide, long])
+
+
+def test_layers_come_in_natural_order() -> None:
+    pair = (torch.zeros(2, 7), torch.zeros(8, 2))
+    names = ["h.2.k", "h.2.q", "h.10.k", "h.10.q", "x"]
+    assert common_layers([LoraModule(2, 2.0, False, {name: pair for name in sorted(names)})]) == names
+
+
 def test_another_base_is_refused_with_both_shapes(make_module: Make) -> None:
     model = torch.nn.Module()
     model.layer = torch.nn.Linear(6, 5)

@@ -1,51 +1,147 @@
+from dataclasses import replace
+from typing import get_args
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from prime_audit.errors import ConfigError
-from prime_audit.personalize.search import default_population, minimise
+from prime_audit.config import OptimiserName, PrimeMethod
+from prime_audit.errors import ConfigError, IncompleteError
+from prime_audit.personalize.search import (
+    Recorded,
+    SearchEnd,
+    SearchSettings,
+    check_budget,
+    default_population,
+    minimise,
+    population_of,
+)
+
+BEST = np.array([0.8, -0.2, 0.4])
+CMA = SearchSettings(optimiser="cma", budget=140, population=None, sigma=0.3, bound=1.5, seed=1)
 
 
-def run(seed: int, budget: int = 140, bound: float = 1.5) -> list[NDArray[np.float64]]:
-    best = np.array([0.8, -0.2, 0.4])
+def distances(candidates: NDArray[np.float64]) -> NDArray[np.float64]:
+    squares: NDArray[np.float64] = np.sum((candidates - BEST) ** 2, axis=1)
+    return squares
+
+
+def run(
+    settings: SearchSettings, start: NDArray[np.float64] | None = None
+) -> tuple[list[NDArray[np.float64]], SearchEnd]:
     seen: list[NDArray[np.float64]] = []
 
     def loss(candidates: NDArray[np.float64]) -> NDArray[np.float64]:
         seen.append(candidates)
-        distances: NDArray[np.float64] = np.sum((candidates - best) ** 2, axis=1)
-        return distances
+        return distances(candidates)
 
-    minimise(loss, 3, budget=budget, population=None, sigma=0.3, bound=bound, seed=seed)
-    return seen
+    return seen, minimise(loss, 3, settings, start)
 
 
 def test_a_generation_is_asked_at_a_time_and_the_budget_is_kept() -> None:
-    sizes = [len(generation) for generation in run(1, budget=17)]
+    sizes = [len(generation) for generation in run(replace(CMA, budget=17))[0]]
     assert sizes == [7, 7, 3]
 
 
 def test_population_is_the_usual_one() -> None:
     assert [default_population(d) for d in (1, 3, 20)] == [4, 7, 12]
+    assert population_of("ngopt", None, 3) == 1
+    assert population_of("ngopt", 5, 3) == 5
 
 
-def test_the_search_finds_the_optimum_of_a_convex_problem() -> None:
-    candidates = np.vstack(run(1))
-    distance = np.abs(candidates - [0.8, -0.2, 0.4]).max(axis=1)
-    assert distance.min() < 0.05
+@pytest.mark.parametrize("optimiser", get_args(OptimiserName))
+def test_every_optimiser_keeps_the_box_repeats_itself_and_gets_close(optimiser: OptimiserName) -> None:
+    # With more NGOpt chooses a surrogate model, which nevergrad 1.0.12 cannot run with a recent numpy.
+    budget = 60 if optimiser == "ngopt" else 210
+    settings = replace(CMA, optimiser=optimiser, budget=budget)
+    generations, end = run(settings)
+    candidates = np.vstack(generations)
+    assert len(candidates) == budget
+    assert np.abs(candidates).max() <= 1.5
+    # The origin is .92 away; 210 evenly spread points come within about a third.
+    assert np.sqrt(distances(candidates)).min() < 0.35
+    assert np.sqrt(distances(end.recommendation[None]))[0] < 0.4
+    again, repeated = run(settings)
+    assert np.array_equal(np.vstack(again), candidates)
+    assert np.array_equal(repeated.recommendation, end.recommendation)
+
+
+def test_cma_finds_the_optimum_of_a_convex_problem() -> None:
+    generations, end = run(CMA)
+    assert np.abs(np.vstack(generations) - BEST).max(axis=1).min() < 0.05
+    assert end.population == 7
+
+
+def test_the_search_starts_where_it_is_told() -> None:
+    start = np.array([1.0, 1.0, -1.0])
+    first = run(replace(CMA, sigma=0.01, budget=7), start)[0][0]
+    assert np.abs(first - start).max() < 0.06
+
+
+def test_ngopt_says_what_it_chose_and_asks_one_at_a_time() -> None:
+    generations, end = run(replace(CMA, optimiser="ngopt", budget=30))
+    assert {len(generation) for generation in generations} == {1}
+    # Continuous, bounded, noiseless, one worker, budget under 200 per dimension.
+    assert "Cobyla" in end.algorithm
+
+
+def test_an_optimiser_that_the_library_cannot_run_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(self: object) -> None:
+        raise TypeError("only 0-dimensional arrays")
+
+    monkeypatch.setattr("nevergrad.optimizers.base.Optimizer.ask", fails)
+    with pytest.raises(ConfigError, match=r"NGOpt.* \(budget 30\) does not run with this numpy"):
+        run(replace(CMA, optimiser="ngopt", budget=30))
 
 
 def test_candidates_stay_in_the_box_and_spread_with_sigma() -> None:
-    generations = run(2, bound=0.5)
+    generations, _ = run(replace(CMA, bound=0.5, seed=2))
     assert np.abs(np.vstack(generations)).max() <= 0.5
-    first = np.vstack([run(seed, budget=7)[0] for seed in range(40)])
+    first = np.vstack([run(replace(CMA, seed=seed, budget=7))[0][0] for seed in range(40)])
     assert first.std() == pytest.approx(0.3, rel=0.15)
 
 
-def test_equal_seeds_give_equal_searches_and_others_do_not() -> None:
-    assert np.array_equal(np.vstack(run(3)), np.vstack(run(3)))
-    assert not np.array_equal(np.vstack(run(3)), np.vstack(run(4)))
+def test_the_official_preset_has_the_published_population_and_step() -> None:
+    official = PrimeMethod.model_validate({"preset": "official"})
+    assert (official.budget, official.alpha, official.space, official.starts) == (10, 0.1, "factor", ())
+    assert population_of(official.optimiser, official.population, 3) == 7
+    how = replace(CMA, budget=7, sigma=official.sigma)
+    first = np.vstack([run(replace(how, seed=seed))[0][0] for seed in range(40)])
+    assert first.std() == pytest.approx(0.15, rel=0.15)
 
 
-def test_a_budget_below_one_generation_is_refused() -> None:
-    with pytest.raises(ConfigError, match="one generation takes 7 evaluations"):
-        run(1, budget=5)
+def test_other_seeds_give_other_searches() -> None:
+    assert not np.array_equal(np.vstack(run(CMA)[0]), np.vstack(run(replace(CMA, seed=4))[0]))
+
+
+@pytest.mark.parametrize(
+    ("budget", "starts", "needed"), [(5, 0, "at least 7"), (12, 6, "at least 13"), (10, 4, "at least 11")]
+)
+def test_a_budget_below_one_generation_is_refused(budget: int, starts: int, needed: str) -> None:
+    with pytest.raises(ConfigError, match="one generation takes 7 evaluations") as caught:
+        check_budget("cma", budget, None, 3, starts)
+    assert needed in caught.value.hint
+    check_budget("cma", 13, None, 3, 6)
+
+
+@pytest.mark.parametrize("optimiser", get_args(OptimiserName))
+def test_replaying_a_recorded_search_gives_the_same_points(optimiser: OptimiserName) -> None:
+    settings = replace(CMA, optimiser=optimiser, budget=35)
+    generations, end = run(settings)
+    points = np.vstack(generations)
+    record = Recorded(points.tolist(), distances(points).tolist())
+    replayed = minimise(record, 3, settings)
+    assert record.replayed == 35
+    assert np.array_equal(replayed.recommendation, end.recommendation)
+
+
+def test_a_record_of_another_search_or_a_short_one_is_noticed() -> None:
+    points = np.vstack(run(CMA)[0])
+    with pytest.raises(IncompleteError, match="point 0 of the recorded search"):
+        minimise(Recorded(points.tolist(), distances(points).tolist()), 3, replace(CMA, seed=2))
+    changed = distances(points)
+    changed[3] += 1
+    with pytest.raises(IncompleteError, match="point 7 of the recorded search"):
+        minimise(Recorded(points.tolist(), changed.tolist()), 3, CMA)
+    with pytest.raises(IncompleteError, match="ends after 14 points"):
+        minimise(Recorded(points[:14].tolist(), distances(points[:14]).tolist()), 3, CMA)

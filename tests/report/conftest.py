@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pydantic import JsonValue
 
 from prime_audit.gate import Gate, judge
 from prime_audit.results import (
@@ -21,23 +22,50 @@ from prime_audit.results import (
     N,
     Results,
     Reverted,
-    Search,
-    SearchPoint,
     SliceValue,
     Study,
 )
+from tests.report.merges import premise, searches
 
+_Row = tuple[str, Family, str, float | None, float | None]
 ATTACKS = ("loss", "zlib", "min-k", "min-k++", "reference")
-METHODS: tuple[tuple[str, Family, str, float | None, float | None], ...] = (
+METHODS: tuple[_Row, ...] = (
     ("base", "prompt", "Task-adapted base", 0.42, None),
     ("rag", "prompt", "Retrieval (BM25)", 0.47, None),
     ("oppu", "training", "Own module (OPPU)", 0.58, 0.93),
     ("uniform", "merging", "Equal merge", 0.49, 0.53),
     ("prime", "merging", "PriME merge", 0.56, 0.66),
+    ("norm-matched", "control", "Uniform at PriME's norm", 0.51, 0.61),
     ("control-base", "control", "Base, attacked", None, 0.5),
     ("control-own-module", "control", "A sharer's own module", None, 0.91),
     ("control-placebo", "control", "Merge of other sharers", None, 0.51),
 )
+# Every method of the base install with three controls that are deployed, and the audit's controls.
+WIDE: tuple[_Row, ...] = (
+    ("pretrained", "prompt", "Pretrained model", 0.35, None),
+    *METHODS[:3],
+    ("nearest", "merging", "Nearest sharer", 0.45, 0.86),
+    ("uniform", "merging", "Equal merge", 0.49, 0.53),
+    ("task-arithmetic", "merging", "Task arithmetic", 0.5, 0.67),
+    ("similarity", "merging", "Similarity softmax", 0.495, 0.54),
+    ("ties", "merging", "TIES", 0.47, 0.58),
+    ("dare", "merging", "DARE", 0.48, 0.55),
+    ("lorahub", "merging", "LoRAHub", 0.53, 0.64),
+    ("per-pcs", "merging", "Per-Pcs", 0.52, 0.62),
+    ("prime", "merging", "PriME", 0.56, 0.66),
+    ("official", "merging", "PriME as published", 0.51, 0.65),
+    ("random-weights", "control", "Random weights at its norm", 0.46, 0.64),
+    ("norm-matched", "control", "Equal merge at its norm", 0.51, 0.61),
+    ("rescaled", "control", "Scaled to the equal merge's norm", 0.53, 0.57),
+    *METHODS[6:],
+)
+OF = {"random-weights": "prime", "norm-matched": "prime", "rescaled": "prime"}
+PARAMS: dict[str, dict[str, JsonValue]] = {
+    "prime": {"alpha": 0.1, "budget": 40},
+    "official": {"alpha": 0.1, "budget": 10},
+    "lorahub": {"l1": 0.05, "budget": 40},
+    **{name: {"of": of} for name, of in OF.items()},
+}
 
 
 class Rule:
@@ -130,40 +158,9 @@ def _utilities(name: str, value: float, rng: np.random.Generator) -> list[Metric
     return metrics
 
 
-def _search(rng: np.random.Generator) -> list[Search]:
-    entries = []
-    for target in range(12):
-        sharers = tuple(f"S{(target + step) % 12 + 1:02d}" for step in range(3))
-        points = [SearchPoint(w=(0.0, 0.0, 0.0), u=0.42, s=0.3, part="selection")]
-        for step in range(40):
-            weights = tuple(float(weight) for weight in rng.normal(0.2, 0.3, 3))
-            utility = 0.42 + 0.003 * step + float(rng.normal(0, 0.03))
-            points.append(
-                SearchPoint(w=weights, u=utility, s=0.3 + float(rng.normal(0, 0.05)), part="search")
-            )
-        chosen = int(np.argmax([point.u or 0 for point in points]))
-        back = target in (3, 8)
-        entries.append(
-            Search(
-                method="prime",
-                target=f"T{target + 1:02d}",
-                sharers=sharers,
-                points=tuple(points),
-                chosen=0 if back else chosen,
-                reverted=back,
-                reason="no merge beat the base by the margin" if back else "",
-            )
-        )
-        even = SearchPoint(w=(1 / 3, 1 / 3, 1 / 3), u=None)
-        entries.append(
-            Search(method="uniform", target=f"T{target + 1:02d}", sharers=sharers, points=(even,), chosen=0)
-        )
-    return entries
-
-
-def _curves(rng: np.random.Generator) -> tuple[list[Curve], list[Distribution]]:
+def _curves(rows: tuple[_Row, ...], rng: np.random.Generator) -> tuple[list[Curve], list[Distribution]]:
     curves, histograms = [], []
-    for name, family, _, _, auc in METHODS:
+    for name, family, _, _, auc in rows:
         if auc is None:
             continue
         subject = "target" if family == "training" else "sharer"
@@ -197,49 +194,56 @@ def _findings() -> list[Finding]:
     ]
 
 
-def make_results() -> Results:
+def make_results(rows: tuple[_Row, ...] = METHODS) -> Results:
     """Draw the run, the same one at every call."""
     rng = np.random.default_rng(5)
+    methods = tuple(
+        Method(id=name, kind=name.split("-")[0], family=family, label=label, params=PARAMS.get(name, {}))
+        for name, family, label, *_ in rows
+    )
+    merged = {name for name, family, *_ in rows if family == "merging" or name in OF}
+    entries = searches(tuple(method for method in methods if method.id in merged))
     metrics: list[Metric] = []
-    for name, family, _, utility, auc in METHODS:
+    for name, family, _, utility, auc in rows:
         if utility is not None:
             metrics += _utilities(name, utility, rng)
         if auc is not None:
             metrics += _leaks(name, family, auc, rng)
-        if family == "merging":
-            metrics.append(Metric(id="norm.ratio", method=name, value=0.62, direction=None))
-    curves, histograms = _curves(rng)
-    audited = [name for name, *_, auc in METHODS if auc is not None]
-    run = [name for name, *_ in METHODS] + [f"{name}/{attack}" for name in audited for attack in ATTACKS]
-    skipped = (Gap(id="rag/reference", reason="a prompt method deploys no module"),)
+        if name in merged:
+            ratios = [entry.norm_ratio or 0.0 for entry in entries if entry.method == name]
+            metrics.append(Metric(id="norm.ratio", method=name, value=float(np.mean(ratios))))
+    metrics += [metric for name in ("prime", "official") if name in merged for metric in premise(name)]
+    curves, histograms = _curves(rows, rng)
+    run = [name for name, *_ in rows]
+    run += [f"{name}/{attack}" for name, *_, auc in rows if auc is not None for attack in ATTACKS]
+    gone = {name: tuple(e.target for e in entries if e.method == name and e.reverted) for name in merged}
     return Results(
         status="complete",
         study=Study(name="quickstart", task="lamp-4", seed=7, design="holdout", config_digest="c0ffee" * 10),
-        methods=tuple(
-            Method(id=m, kind=m.split("-")[0], family=f, label=label) for m, f, label, *_ in METHODS
-        ),
-        attacks=tuple(
-            AttackInfo(
-                id=attack,
-                kind="membership",
-                threat_model="token log-probabilities",
-                needs=("target",),
-                source="Carlini et al. 2021",
-                version=1,
-            )
-            for attack in ATTACKS
-        ),
+        methods=methods,
+        attacks=tuple(_attack(attack) for attack in ATTACKS),
         metrics=tuple(metrics),
-        findings=tuple(_findings()),
+        findings=tuple(finding for finding in _findings() if finding.method in {name for name, *_ in rows}),
         curves=tuple(curves),
         distributions=tuple(histograms),
-        search=tuple(_search(rng)),
+        search=entries,
         coverage=Coverage(
             requested=(*run, "rag/reference"),
             run=tuple(run),
-            skipped=skipped,
-            reverted=(Reverted(method="prime", targets=("T04", "T09")),),
+            skipped=(Gap(id="rag/reference", reason="a prompt method deploys no module"),),
+            reverted=tuple(Reverted(method=name, targets=gone[name]) for name, *_ in rows if gone.get(name)),
         ),
+    )
+
+
+def _attack(name: str) -> AttackInfo:
+    return AttackInfo(
+        id=name,
+        kind="membership",
+        threat_model="token log-probabilities",
+        needs=("target",),
+        source="Carlini et al. 2021",
+        version=1,
     )
 
 
@@ -247,6 +251,12 @@ def make_results() -> Results:
 def results() -> Results:
     """The made-up run."""
     return make_results()
+
+
+@pytest.fixture(scope="session")
+def wide() -> Results:
+    """A made-up run of 17 deployed methods, 12 targets and 40 candidates each."""
+    return make_results(WIDE)
 
 
 @pytest.fixture(scope="session")

@@ -1,11 +1,15 @@
-import matplotlib as mpl
+import re
+from itertools import pairwise
 
-from prime_audit.report.figures import PlanePoint, pareto, plane
+import matplotlib as mpl
+import pytest
+
+from prime_audit.report.figures import PlanePoint, line_look, pareto, plane
 from prime_audit.report.parts import Table
-from prime_audit.report.sections import search as search_section
 from prime_audit.report.sections.methods import methods_table
 from prime_audit.report.sections.roc import _rate
 from prime_audit.report.source import Source
+from prime_audit.report.svg import _without_bare_groups, shorter
 from prime_audit.results import Curve, Results
 
 
@@ -40,6 +44,12 @@ def test_a_drawing_is_themed_by_the_page_and_leaves_no_trace_in_matplotlib() -> 
     assert "#0" not in first.replace('"#', "").replace("url(#", "")
 
 
+def test_no_two_of_twenty_four_curves_look_alike() -> None:
+    looks = [line_look(index) for index in range(24)]
+    assert len(set(looks)) == 24
+    assert all(a[0] != b[0] and a[1] != b[1] for a, b in pairwise(looks))
+
+
 def test_title_and_description_are_escaped() -> None:
     svg = plane("p", "<b>", "</svg>&", [point("a", 0.5, 0.6)])
     assert ">&lt;b&gt;</title>" in svg
@@ -64,19 +74,40 @@ def test_methods_table_pairs_the_primary_attack_first_and_shows_merged_targets(r
     assert isinstance(table, Table)
     assert table.head[4:9] == ("AUC reference", "AUC loss", "AUC zlib", "AUC min-k", "AUC min-k++")
     rows = {row[0]: row for row in table.rows}
-    assert list(rows) == ["base", "rag", "oppu", "uniform", "prime"]
+    assert list(rows) == ["base", "rag", "oppu", "uniform", "prime", "norm-matched"]
     assert rows["prime"][4] == "0.660\n(0.615 to 0.705)\nmerged only: 0.700\n(0.650 to 0.750)"
     assert rows["prime"][-1] == "2"
+    assert re.fullmatch(r"0\.\d\d\nmerged only: 0\.\d\d", rows["prime"][-2])
+    assert rows["norm-matched"][1] == "control of prime"
+    assert table.badges == {"control of prime"}
     assert rows["base"][3:5] == ("\u2013", "\u2013")
 
 
-def test_weights_are_those_of_the_chosen_merge(results: Results) -> None:
-    entry = next(entry for entry in results.search if entry.method == "prime" and not entry.reverted)
-    shown = search_section._weights(entry)
-    chosen = entry.points[entry.chosen or 0].w
-    cells = shown["cells"]
-    assert isinstance(cells, list)
-    assert [cell["weight"] for cell in cells] == [
-        f"{weight:+.2f}".replace("-", "\u2212") for weight in chosen
-    ]
-    assert max(cell["share"] for cell in cells) == 55
+def test_a_control_is_tied_to_its_method_and_every_label_is_drawn_once() -> None:
+    method = point("a", 0.5, 0.6)
+    control = PlanePoint("b", "control", 0.4, None, 0.7, None, of="a")
+    with_tie, without = (
+        plane("p", "Title", "Description", [method, entry])
+        for entry in (control, PlanePoint("b", "control", 0.4, None, 0.7, None))
+    )
+    assert with_tie.count("<path") == without.count("<path") + 1
+    assert [with_tie.count(f">{name}</text>") for name in ("a", "b")] == [1, 1]
+
+
+@pytest.mark.parametrize(
+    ("path", "short"),
+    [
+        ("M 1.5 2 L 3 2 L 3 4.5 L 5 6 ", "M1.5 2H3V4.5L5 6"),
+        ("M 0 1 L 0 1 M 2 3 L 2 3 ", "M0 1h0M2 3h0"),
+        ("M 0 0 L 0 0 L 1 0 L 1 0 L 2 1 ", "M0 0h0H1L2 1"),
+        ("M 0 0 L 5 0 z M 1 1 C 1 2 3 4 5 6 L 5 7 ", "M0 0H5zM1 1C1 2 3 4 5 6V7"),
+        ("", ""),
+    ],
+)
+def test_paths_get_shorter_and_keep_their_shape(path: str, short: str) -> None:
+    assert shorter(path) == short
+
+
+def test_groups_without_attributes_go_and_the_others_stay() -> None:
+    nested = '<g><g clip="x"><g><path/></g></g><g/></g><defs></defs>'
+    assert _without_bare_groups(nested) == '<g clip="x"><path/></g>'

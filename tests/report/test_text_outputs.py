@@ -35,9 +35,21 @@ def test_markdown_holds_verdict_coverage_and_methods(
 ) -> None:
     text = render_markdown(results, manifest, gate)
     assert text.startswith("## \u2716 Gate failed: 2 of 4 limits broken\n")
-    assert "39 requested, 38 run, 0 failed, 1 skipped; status complete." in text
+    assert "45 requested, 44 run, 0 failed, 1 skipped; status complete." in text
     assert "| `prime` | `merging` | `0.560 (0.510 to 0.610)` |" in text
     assert len(text.encode()) < 60_000
+
+
+def test_markdown_and_console_hold_seventeen_methods(wide: Results, manifest: Manifest) -> None:
+    text = render_markdown(wide, manifest)
+    table = [line for line in text.split("### Methods")[1].splitlines() if line.startswith("|")]
+    assert len(table) == 2 + 17
+    assert len({line.count("|") for line in table}) == 1
+    assert "| `norm-matched` | `control of prime` |" in text
+    assert len(text.encode()) < 60_000
+    lines = render_console(wide, None, Path("runs/a"))
+    assert len(lines) <= 12
+    assert "  and 8 more methods in the report" in lines
 
 
 def test_markdown_text_from_outside_stands_in_code_spans(results: Results, manifest: Manifest) -> None:

@@ -2,7 +2,7 @@
 
 from prime_audit.report.parts import Table
 from prime_audit.report.source import Source
-from prime_audit.report.words import DASH, cell
+from prime_audit.report.words import DASH, cell, family, number
 from prime_audit.results import Method
 
 
@@ -26,29 +26,44 @@ def methods_table(source: Source) -> Table:
 
     Returns:
         A row per method: utility and its difference from the base, leakage per attack, and what was deployed.
+        Controls that were deployed follow the method they belong to.
     """
     attacks = tuple(attack.id for attack in source.attacks)
-    tail = ("TPR at 10 % FPR", "worst person", "norm ratio", "reverted targets")
+    tail = ("TPR at 10 % FPR", "worst person", "mean norm ratio", "reverted targets")
     head = ("Method", "Family", "Utility", "against base", *(f"AUC {attack}" for attack in attacks), *tail)
-    rows = tuple(_row(source, method, attacks) for method in source.methods)
-    return Table(
-        "Methods: utility, leakage and what was deployed (95 % intervals in brackets)", head, rows, text=2
-    )
+    rows = tuple(_row(source, method, attacks) for method in source.shown)
+    caption = "Methods: utility, leakage and what was deployed (95 % intervals in brackets)"
+    badges = frozenset(family(method) for method in source.shown if method.family == "control")
+    return Table(caption, head, rows, text=2, badges=badges)
 
 
 def _row(source: Source, method: Method, attacks: tuple[str, ...]) -> tuple[str, ...]:
     name, primary = method.id, source.primary
     return (
         name,
-        method.family,
+        family(method),
         cell(source.metric("utility.primary", name)),
         cell(source.metric("utility.delta", name), plus=True),
         *(_leak(source, name, attack) for attack in attacks),
         cell(source.metric("mia.tpr_at_fpr_0.1", name, primary)),
         cell(source.metric("mia.auc_worst", name, primary)),
-        cell(source.metric("norm.ratio", name), 2),
-        str(source.reverted(name)) if method.family == "merging" else DASH,
+        _norm(source, name),
+        str(source.reverted(name)) if name in source.searches or method.family == "merging" else DASH,
     )
+
+
+def _norm(source: Source, method: str) -> str:
+    """The mean over all targets, where the base counts 0; and over the merged ones, where some fell back."""
+    merged = [
+        entry.norm_ratio
+        for entry in source.searches.get(method, ())
+        if not entry.reverted and entry.norm_ratio is not None
+    ]
+    text = cell(source.metric("norm.ratio", method), 2)
+    alone = number(sum(merged) / len(merged), 2) if merged else DASH
+    if text == DASH or not source.reverted(method):
+        return alone if text == DASH else text
+    return f"{text}\nmerged only: {alone}"
 
 
 def _leak(source: Source, method: str, attack: str) -> str:
@@ -62,7 +77,7 @@ def _raw(source: Source) -> Table | None:
     shown = tuple(sorted(names - {"utility.primary", "utility.delta"}))
     if not shown:
         return None
-    rows = tuple((m.id, *(cell(source.metric(name, m.id)) for name in shown)) for m in source.methods)
+    rows = tuple((m.id, *(cell(source.metric(name, m.id)) for name in shown)) for m in source.shown)
     return Table(
         "Utility in its own units", ("Method", *(name.removeprefix("utility.") for name in shown)), rows
     )

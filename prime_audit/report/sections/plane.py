@@ -3,7 +3,7 @@
 from prime_audit.report.figures import PlanePoint, pareto, plane
 from prime_audit.report.parts import Figure, Table
 from prime_audit.report.source import Source
-from prime_audit.report.words import DASH, WHO, cell, interval, number
+from prime_audit.report.words import DASH, WHO, cell, family, interval, number
 from prime_audit.results import Method, Subject
 
 
@@ -16,7 +16,7 @@ def view(source: Source) -> dict[str, object] | None:
     Returns:
         What the template shows; None where no method has a utility.
     """
-    points = {method.id: point for method in source.results.methods if (point := _point(source, method))}
+    points = {method.id: point for method in source.shown if (point := _point(source, method))}
     subjects = sorted(
         {_subject(source, name) for name, point in points.items() if point.leak is not None}, key=str
     )
@@ -33,6 +33,7 @@ def _point(source: Source, method: Method) -> PlanePoint | None:
     return PlanePoint(
         id=method.id,
         family=method.family,
+        of=str(method.params["of"]) if method.family == "control" and "of" in method.params else None,
         utility=utility.value,
         utility_ci=utility.ci,
         leak=leak.value if leak else None,
@@ -62,6 +63,8 @@ def _figure(source: Source, points: dict[str, PlanePoint], subject: Subject | No
 
 def _table(source: Source, shown: list[PlanePoint], title: str) -> Table:
     front = {point.id for point in pareto(shown)}
+    families = {method.id: family(method) for method in source.shown}
+    badges = frozenset(families[point.id] for point in shown if point.family == "control")
     rows = []
     for point in shown:
         leak = source.leak(point.id)
@@ -69,7 +72,7 @@ def _table(source: Source, shown: list[PlanePoint], title: str) -> Table:
         rows.append(
             (
                 point.id,
-                point.family,
+                families[point.id],
                 number(point.utility),
                 interval(point.utility_ci),
                 "not attacked" if leak is None else cell(leak),
@@ -79,4 +82,4 @@ def _table(source: Source, shown: list[PlanePoint], title: str) -> Table:
             )
         )
     head = ("Method", "Family", "Utility", "Its interval", "AUC (these modules)", "AUC (sharers in general)")
-    return Table(title, (*head, "AUC is taken", "Pareto"), tuple(rows), text=2)
+    return Table(title, (*head, "AUC is taken", "Pareto"), tuple(rows), text=2, badges=badges)

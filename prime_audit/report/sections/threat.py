@@ -36,6 +36,22 @@ _LIMITS = (
     "One run trains each module once: another training seed gives other modules.",
     "Whether a record was used is the question asked here. Whether its text can be extracted is another one.",
 )
+_UNITS = {
+    "example": "one record of a sharer, used or left out (a fact that stands in several records is protected "
+    "less)",
+    "user": "everything a sharer has, exchanged for anybody else's",
+}
+
+# A text of the page is cut at 500 characters, so each sentence group stands alone.
+_NOT_PROMISED = (
+    "The guarantee covers the training of the modules only. The selection of sharers by their histories and "
+    "the adaptation of the base are not covered, nor is anything else that reads the histories, such as "
+    "gates or calibration records.",
+    "The noise was drawn from the study's seed, so that this run can be repeated: the guarantee holds only "
+    "against somebody who does not know the seed.",
+    "With such modules the control “own module” may show little, and then it no longer shows that the "
+    "attacks work: the same study without sharers.privacy does.",
+)
 
 
 def view(source: Source) -> dict[str, object]:
@@ -61,5 +77,20 @@ def view(source: Source) -> dict[str, object]:
         "design": design,
         "design_words": _DESIGNS.get(design, ("This report has no description of this design.",)),
         "limits": _LIMITS,
+        "promise": _promise(source),
         "attacks": Table("Attacks", ("Attack", "Threat model", "Needs", "Source", "Version"), rows, text=4),
     }
+
+
+def _promise(source: Source) -> tuple[str, ...]:
+    """What differentially private training of the sharers' modules promises; nothing if there was none."""
+    metric = next((m for m in source.results.metrics if m.id == "epsilon.training" and m.user is None), None)
+    if metric is None or metric.value is None:
+        return ()
+    part = metric.slice or {}
+    protected = _UNITS.get(str(part.get("unit")), "a unit that this report does not know")
+    return (
+        f"The sharers' modules were trained with differential privacy: ε is at most {metric.value:.3g} at "
+        f"δ = {part.get('delta', 'not recorded')}. What is protected is {protected}.",
+        *_NOT_PROMISED,
+    )

@@ -1,0 +1,51 @@
+"""Next-token distributions along given answers, for comparing what two models would say."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from prime_audit.models.adapters import RowAdapters, row_context
+from prime_audit.models.encoding import Example, encode_all
+from prime_audit.models.forward import logits_of, pad, plan_batches, predicted_mask, states_of
+from prime_audit.models.language_model import LanguageModel
+
+
+@torch.no_grad()
+def answer_distributions(
+    lm: LanguageModel,
+    examples: Sequence[Example],
+    *,
+    adapters: RowAdapters | None = None,
+    weights: NDArray[np.floating] | None = None,
+    batch_tokens: int = 4096,
+) -> list[NDArray[np.float32]]:
+    """Returns the whole next-token distribution at every answer token.
+
+    All of them are held at once: tokens times vocabulary times 4 bytes.
+
+    Args:
+        lm: The model.
+        examples: Prompts and completions.
+        adapters: Modules to mix in, or None.
+        weights: Merge weights per example; given exactly if ``adapters`` is.
+        batch_tokens: Most tokens in a batch, padding included.
+
+    Returns:
+        Per example, log-probabilities in nats, shape ``(answer tokens, vocabulary)``.
+    """
+    encoded = encode_all(lm, examples, "answer")
+    in_rows = row_context(lm, adapters, weights, len(examples))
+    found: list[NDArray[np.float32]] = [np.empty((0, 0), dtype=np.float32)] * len(encoded)
+    for batch in plan_batches([len(one.ids) for one in encoded], batch_tokens):
+        rows = [encoded[i] for i in batch]
+        ids, mask = pad(lm, [one.ids for one in rows])
+        wanted = predicted_mask(lm, rows, ids.shape[1])
+        with in_rows(batch):
+            states = states_of(lm, ids, mask)[:, :-1][wanted]
+        logp = torch.log_softmax(logits_of(lm, states), dim=-1).cpu().numpy()
+        ends = np.cumsum(wanted.sum(dim=1).cpu().numpy())
+        for index, part in zip(batch, np.split(logp, ends[:-1]), strict=True):
+            found[index] = part
+    return found

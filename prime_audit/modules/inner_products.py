@@ -1,0 +1,41 @@
+"""Inner products of modules, from which every merge's norm follows."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from prime_audit.modules.lora import LoraModule, common_layers
+
+
+def gram(modules: Sequence[LoraModule], *, per_layer: bool = False) -> NDArray[np.float64]:
+    """Returns the inner products ``⟨sᵢ Bᵢ Aᵢ, sⱼ Bⱼ Aⱼ⟩``, without forming any ΔW.
+
+    With the sum over layers G, a merge of weights w in exact space has ``‖ΔW(w)‖² = w' G w``; with weights
+    per layer it is the sum of ``w_l' G_l w_l``.
+
+    Args:
+        modules: The modules; they change the same layers. Ranks may differ.
+        per_layer: Whether the layers are kept apart, in the order of `AdapterBank.layers`.
+
+    Returns:
+        ``(modules, modules)``, or ``(layers, modules, modules)``; Frobenius inner products.
+
+    Raises:
+        ModelError: There is no module, or their targets or shapes differ.
+    """
+    scalings = np.array([module.scaling for module in modules])
+    layers = [_layer(modules, name) for name in common_layers(modules)]
+    products = np.stack(layers) * np.outer(scalings, scalings)
+    return products if per_layer else products.sum(axis=0)
+
+
+def _layer(modules: Sequence[LoraModule], name: str) -> NDArray[np.float64]:
+    # ⟨B A, B' A'⟩ = tr(A' B' B A) = the sum of the elementwise product of B'B and AA', block by block.
+    a = torch.cat([module.factors[name][0].double() for module in modules])
+    b = torch.cat([module.factors[name][1].double() for module in modules], dim=1)
+    ranks = torch.tensor([len(module.factors[name][0]) for module in modules])
+    owner = torch.nn.functional.one_hot(torch.repeat_interleave(ranks), len(modules)).double()
+    products: NDArray[np.float64] = (owner.T @ ((b.T @ b) * (a @ a.T)) @ owner).numpy()
+    return products

@@ -1,0 +1,58 @@
+"""Where a search starts: the base, each sharer alone, the mean, and weights by similarity."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import softmax
+
+from prime_audit.config import Start
+from prime_audit.personalize.mixture import Mixture
+from prime_audit.personalize.types import TargetContext
+
+# Centred cosines of histories lie within about half of one: this spreads the weights without picking one.
+TEMPERATURE = 0.1
+
+
+def start_points(names: Sequence[Start], mixture: Mixture, context: TargetContext) -> NDArray[np.float64]:
+    """Returns the start points that a study names.
+
+    Args:
+        names: ``base`` (0), ``sharers`` (each e_i), ``uniform`` (1/N), ``similarity`` (softmax).
+        mixture: The selected sharers' modules.
+        context: The target's context.
+
+    Returns:
+        Distinct points in the order of ``names``, shape ``(m, dimensions)``.
+    """
+    count = len(mixture.modules)
+    rows: dict[Start, Sequence[Sequence[float]]] = {
+        "base": [[0.0] * count],
+        "sharers": np.eye(count).tolist(),
+        "uniform": [[1 / count] * count],
+        "similarity": [similarity_weights(context, TEMPERATURE)],
+    }
+    points = [mixture.spread(row) for name in names for row in rows[name]]
+    distinct = {point.tobytes(): point for point in points}
+    return np.stack(list(distinct.values())) if distinct else np.empty((0, mixture.dimension))
+
+
+def least_starts(names: Sequence[Start], sharers: int) -> int:
+    """Returns how many start points there are at least, whatever the similarities.
+
+    Args:
+        names: As for `start_points`.
+        sharers: Number of sharers.
+
+    Returns:
+        The number of distinct points; 1/N and the weights by similarity count as one, since they may agree.
+    """
+    count = ("base" in names) + (sharers if "sharers" in names else 0)
+    fixed = "sharers" in names and sharers == 1
+    return count + (not fixed and ("uniform" in names or "similarity" in names))
+
+
+def similarity_weights(context: TargetContext, temperature: float) -> tuple[float, ...]:
+    """Returns the softmax of the selected sharers' similarities over a temperature; it sums to 1."""
+    cosines = np.array([context.similarity[sharer] for sharer in context.sharers])
+    return tuple(float(weight) for weight in softmax(cosines / temperature))

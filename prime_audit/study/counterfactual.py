@@ -1,0 +1,54 @@
+"""The control ``without-sharer``: a target's merge made again without the sharer that is attacked.
+
+Whatever an attack finds there about the sharer's records was not learnt from the sharer's module: it is the
+counterfactual that leakage is measured against. The merge is made anew, so a search optimises again.
+"""
+
+import numpy as np
+
+from attacks import TokenScores
+from prime_audit.config import MethodConfig, PrimeMethod, StudyConfig
+from prime_audit.personalize import METHODS
+from prime_audit.study.feasible import named_by
+from prime_audit.study.units import Output
+from prime_audit.study.work import context_of, score_adapter
+from prime_audit.study.workbench import Workbench
+
+
+def rerun_method(config: StudyConfig) -> MethodConfig:
+    """Returns the method that is made again: the first search, or else the first merging method.
+
+    Args:
+        config: A study with at least one method about sharers.
+    """
+    merging = [m for m in config.methods if METHODS[m.kind].subject == "sharer" and named_by(m) is None]
+    return next((method for method in merging if isinstance(method, PrimeMethod)), merging[0])
+
+
+def score_without(
+    bench: Workbench, name: str, method: MethodConfig, target: str, similarity: dict[str, float]
+) -> Output:
+    """Scores each selected sharer's records with a merge that the sharer had no part in.
+
+    Args:
+        bench: The workbench.
+        name: The unit's name, under which the evidence is written.
+        method: The method that is made again, with the same seeds.
+        target: The target.
+        similarity: The sharers selected for the target, with their cosines.
+
+    Returns:
+        Number of records, and for how many sharers the method fell back to the base.
+    """
+    parts, reverted = [], 0
+    for sharer in similarity:
+        others = {other: cosine for other, cosine in similarity.items() if other != sharer}
+        deployed = METHODS[method.kind].personalise(context_of(bench, method, target, others), method)
+        if deployed.adapter is None:
+            reverted += 1
+            parts.append(bench.evidence(f"score/base/{sharer}"))
+        else:
+            parts.append(score_adapter(bench, [sharer], [deployed.adapter], np.ones(1)))
+    scores = TokenScores.concat(parts)
+    bench.save_evidence(name, scores)
+    return {"records": len(scores), "reverted": reverted}

@@ -1,0 +1,184 @@
+"""What a study asks for, checked against its data before any compute."""
+
+from prime_audit.config import MethodConfig, PrimeMethod, StudyConfig
+from prime_audit.config.explain import nearest
+from prime_audit.errors import ConfigError, DataError
+from prime_audit.modules import promised
+from prime_audit.personalize import METHODS, check_budget, least_starts
+from prime_audit.study.workbench import Workbench
+
+# With fewer records of a sharer there is no member to compare with a non-member.
+LEAST_AUDITED = 2
+
+
+def named_by(method: MethodConfig) -> str | None:
+    """Returns the id of the method that a control is built from; None for any other method."""
+    of: str | None = getattr(method, "of", None)
+    return of
+
+
+def check_feasible(bench: Workbench) -> None:
+    """Refuses a study whose data cannot give what it asks for, before any compute.
+
+    Args:
+        bench: The workbench.
+
+    Raises:
+        ConfigError: Named by the setting that cannot be met.
+        DataError: Named by the users whose coin flips leave nothing to train on.
+    """
+    config, dataset = bench.config, bench.dataset
+    _check_controls(config)
+    if not dataset.targets:
+        raise ConfigError("the data hold no target", hint="give at least one user the role 'target'")
+    if any(METHODS[method.kind].subject == "sharer" for method in config.methods):
+        _check_merging(bench)
+    check_sharers(bench)
+    empty = [user for user, flips in bench.holdout.flips.items() if not any(flips)]
+    if empty:
+        raise DataError(
+            f"the coin flips leave no record to train on for: {', '.join(empty[:10])}",
+            hint="these histories are too short for a hold-out design: leave the users out, or add records",
+        )
+    _check_once(config)
+    _check_searches(config)
+
+
+def _check_merging(bench: Workbench) -> None:
+    """Refuses a study without sharers enough for its targets and its controls."""
+    config, dataset = bench.config, bench.dataset
+    wanted, there = config.sharers.per_target, len(dataset.sharers)
+    if there < wanted:
+        raise ConfigError(
+            f"sharers.per_target is {wanted}, but the data hold {there} sharers",
+            hint="lower sharers.per_target or add sharers",
+        )
+    pool = config.sharers.representatives or there
+    if "placebo" in config.audit.controls and pool == wanted:
+        raise ConfigError(
+            "audit.controls: the placebo merges sharers that a target did not select, and none is left",
+            hint="lower sharers.per_target, add sharers, or leave out the placebo",
+        )
+    if "without-sharer" in config.audit.controls and wanted < 2:
+        raise ConfigError(
+            "audit.controls: without-sharer merges the other sharers of a target, and there are none",
+            hint="raise sharers.per_target to at least 2, or leave the control out",
+        )
+    if config.sharers.privacy is not None:
+        fewest = min(len(bench.holdout.members(sharer)) for sharer in dataset.sharers)
+        promised(config.sharers.privacy, config.training, fewest)
+
+
+def _check_once(config: StudyConfig) -> None:
+    """Refuses two methods that would each train something else of the same users."""
+    # What is trained beforehand is kept by user: two methods with other settings would need two of it.
+    for need, what in (
+        ("needs_own_module", "a module of every target"),
+        ("needs_gates", "gates of every sharer"),
+    ):
+        owners = [method.id for method in config.methods if getattr(METHODS[method.kind], need)]
+        if len(owners) > 1:
+            raise ConfigError(
+                f"methods {', '.join(owners)} would each train {what}", hint="keep one of them in a study"
+            )
+    gated = [method.id for method in config.methods if METHODS[method.kind].needs_gates]
+    if gated and config.sharers.privacy is not None:
+        raise ConfigError(
+            f"method {gated[0]} trains gates on the sharers' records without privacy, which would undo "
+            "sharers.privacy",
+            hint="leave out the method or sharers.privacy",
+        )
+
+
+def _check_searches(config: StudyConfig) -> None:
+    """Refuses a search whose budget does not hold one generation after its start points."""
+    sharers = config.sharers.per_target
+    for method in config.methods:
+        # How many layers a weight per layer has is known only with the modules; the search checks it then.
+        if isinstance(method, PrimeMethod) and not method.per_layer:
+            starts = least_starts(method.starts, sharers)
+            try:
+                check_budget(method.optimiser, method.budget, method.population, sharers, starts)
+            except ConfigError as error:
+                raise ConfigError(f"method {method.id}: {error}", hint=error.hint) from error
+    if config.audit.premise is not None and not any(isinstance(m, PrimeMethod) for m in config.methods):
+        raise ConfigError(
+            "audit.premise attacks merges that a search has evaluated, and no method is of the kind prime",
+            hint="add a prime method, or leave out audit.premise",
+        )
+
+
+def _check_controls(config: StudyConfig) -> None:
+    """Refuses a control whose ``of`` names nothing that it could be built from."""
+    ids = [method.id for method in config.methods]
+    controls = [method for method in config.methods if named_by(method) is not None]
+    valid = [m.id for m in config.methods if METHODS[m.kind].subject == "sharer" and m not in controls]
+    for method in controls:
+        of = named_by(method) or ""
+        if of in valid:
+            continue
+        why = "does not merge sharers' modules" if of in ids else "is no method of this study"
+        if of in [control.id for control in controls]:
+            why = "is a control itself"
+        meant = nearest(of, valid)
+        hint = f"set 'of' to one of: {', '.join(valid)}" if valid else "add a method that merges sharers"
+        raise ConfigError(
+            f"methods: the control '{method.id}' is of '{of}', which {why}",
+            hint=f"did you mean '{meant}'?" if meant else hint,
+        )
+
+
+def check_sharers(bench: Workbench) -> None:
+    """Refuses settings of the section ``sharers`` that the data cannot meet.
+
+    Args:
+        bench: The workbench.
+
+    Raises:
+        ConfigError: Named by the setting.
+        DataError: Named by the sharers whose calibration records leave too few for the audit, or a
+            configuration of the embedder's folder cannot be read.
+        ModelError: The embedder's folder cannot be used.
+    """
+    _check_representatives(bench)
+    _check_calibration(bench)
+    # Reads and checks the folder of a sentence encoder, if one is named.
+    _ = bench.sentence_folder
+
+
+def _check_representatives(bench: Workbench) -> None:
+    settings, there = bench.config.sharers, len(bench.dataset.sharers)
+    wanted = settings.representatives
+    if wanted is None:
+        return
+    if wanted < settings.per_target:
+        raise ConfigError(
+            f"sharers.representatives is {wanted}, but each target gets {settings.per_target} of them "
+            "(sharers.per_target)",
+            hint="raise sharers.representatives or lower sharers.per_target",
+        )
+    if wanted > there:
+        raise ConfigError(
+            f"sharers.representatives is {wanted}, but the data hold {there} sharers",
+            hint="lower sharers.representatives, or leave it out to keep every sharer",
+        )
+
+
+def _check_calibration(bench: Workbench) -> None:
+    share = bench.config.sharers.calibration
+    measuring = [m.id for m in bench.config.methods if getattr(m, "privacy", None) == "membership-gap"]
+    if measuring and not share:
+        raise ConfigError(
+            f"method {measuring[0]}: 'privacy: membership-gap' needs records that the audit does not use",
+            hint="set sharers.calibration, for example to 0.25",
+        )
+    if not share:
+        return
+    left = {user.id: len(bench.holdout.audited(user)) for user in bench.dataset.sharers}
+    short = [user for user, records in left.items() if records < LEAST_AUDITED]
+    if short:
+        raise DataError(
+            f"sharers.calibration is {share}, which leaves fewer than {LEAST_AUDITED} records to audit of: "
+            f"{', '.join(short[:10])}",
+            hint="lower sharers.calibration, or leave these users out",
+        )
