@@ -124,7 +124,7 @@ def usable_method(settings: MethodSettings) -> Method:
         )
     if isinstance(settings, PrimeMethod) and settings.privacy == "membership-gap":
         raise ConfigError(
-            "the privacy term 'membership-gap' needs records of the sharers, and there are only their adapters",
+            "the privacy term 'membership-gap' needs records of the sharers; here are only their adapters",
             hint="use another one, such as --set privacy=similarity; `prime-audit evaluate` has the records",
         )
     return kind
