@@ -89,5 +89,6 @@ class Record:
         """Frobenius norm of the deployed change over the mean of its sources' norms; 0 for the base."""
         if self.deployed.adapter is None:
             return 0.0
-        mean = float(np.mean([self.modules[name].norm() for name in self.deployed.sources]))
+        sources = self.deployed.sources or self.context.sharers
+        mean = float(np.mean([self.modules[name].norm() for name in sources]))
         return round(self.deployed.adapter.norm() / mean, 10) if mean else 0.0

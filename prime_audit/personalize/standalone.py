@@ -122,6 +122,11 @@ def usable_method(settings: MethodSettings) -> Method:
             f"method '{settings.kind}' cannot be used here: {reason}",
             hint=f"these can: {usable}; `prime-audit evaluate` runs every method",
         )
+    if isinstance(settings, PrimeMethod) and settings.privacy == "membership-gap":
+        raise ConfigError(
+            "the privacy term 'membership-gap' needs records of the sharers; here are only their adapters",
+            hint="use another one, such as --set privacy=similarity; `prime-audit evaluate` has the records",
+        )
     return kind
 
 
@@ -140,14 +145,14 @@ def check_history(context: TargetContext, settings: MethodSettings, path: Path) 
 
     Args:
         context: The target's context.
-        settings: The method's settings; only PriME splits.
+        settings: The method's settings; only PriME splits, and not where it takes the recommendation.
         path: The history file, for the message.
 
     Raises:
         DataError: It has too few items; the needed number is named.
         ConfigError: The settings' own cap of items leaves too few, however long the history.
     """
-    if not isinstance(settings, PrimeMethod) or settings.selection_fraction == 0:
+    if not isinstance(settings, PrimeMethod) or settings.choice != "best":
         return
     if split_history(context, settings)[1]:
         return
@@ -206,7 +211,7 @@ def _measure(
 
     target = context.target
     found = {"history": Measured(len(target.history), base_alone, after(target.history))}
-    selection = _selection(context, settings, deployed)
+    selection = _selection(settings, deployed)
     if selection is not None:
         found["selection"] = selection
     queries = [query for query in target.queries if query.answer is not None]
@@ -218,9 +223,7 @@ def _measure(
     return found
 
 
-def _selection(
-    context: TargetContext, settings: MethodSettings, deployed: Personalisation
-) -> Measured | None:
+def _selection(settings: MethodSettings, deployed: Personalisation) -> Measured | None:
     """What the method itself measured on its selection part, where that is the task's utility."""
     if not isinstance(settings, PrimeMethod) or settings.utility != "metric" or settings.sampling is not None:
         return None
@@ -229,7 +232,7 @@ def _selection(
     chosen = base if deployed.chosen is None else deployed.points[deployed.chosen]
     if base is None or chosen is None or chosen.part != "selection":
         return None
-    return Measured(len(split_history(context, settings)[1]), base.utility, chosen.utility)
+    return Measured(chosen.items, base.utility, chosen.utility)
 
 
 def _load_base(

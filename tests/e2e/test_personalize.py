@@ -17,10 +17,22 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 import prime_audit
 from prime_audit.bundled import TINY
 from prime_audit.data import TASKS, Item
+from prime_audit.errors import ConfigError
+from prime_audit.modules import read_module
+from prime_audit.personalize import METHODS, Method
+from prime_audit.personalize.standalone import usable_method
 from tests.e2e.conftest import Trained, plain
 from tests.support import ROOT
 
-FILES = {"README.md", "adapter_config.json", "adapter_model.safetensors", "private.json"}
+ADAPTER = {"adapter_config.json", "adapter_model.safetensors"}
+FILES = {"README.md", "private.json", *ADAPTER}
+
+
+def usable(method: Method) -> bool:
+    try:
+        return usable_method(method.settings.model_validate({})) is method
+    except ConfigError:
+        return False
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +110,7 @@ def test_the_private_file_has_sharers_weights_and_points(searched: tuple[Path, d
     assert [name for name, s in sharers.items() if s["weight"] is None] == [
         name for name in alone if name not in private["considered"]
     ]
+    assert told["utility"]["selection"]["items"] == round(0.4 * told["utility"]["history"]["items"])
     chosen = private["points"][private["chosen"]]
     assert chosen["part"] == "selection"
     assert chosen["w"] == [sharers[name]["weight"] for name in private["considered"]]
@@ -107,7 +120,7 @@ def test_the_private_file_has_sharers_weights_and_points(searched: tuple[Path, d
 
 def test_a_method_that_falls_back_writes_no_adapter_and_says_so(trained: Trained, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    finished = trained.personalize(out, "--set", "budget=8", "--set", "margin=1.0", "--json")
+    finished = trained.personalize(out, "--set", "budget=13", "--set", "margin=1.0", "--json")
     assert finished.code == 0, finished.stderr
     assert "prime kept the base: " in finished.stderr
     assert "no adapter was written" in finished.stderr
@@ -156,6 +169,28 @@ def test_python_does_what_the_command_does_and_equal_calls_give_equal_bytes(
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
     private = json.loads((tmp_path / "cli" / "private.json").read_text(encoding="utf-8"))
     assert [s["weight"] for s in private["sharers"] if s["weight"] is not None] == [0.25, 0.25]
+
+
+SMALL: dict[str, dict[str, object]] = {"prime": {"budget": 14}, "lorahub": {"budget": 8}, "ties": {"rank": 4}}
+
+
+@pytest.mark.parametrize("kind", [kind for kind, method in METHODS.items() if usable(method)])
+def test_every_method_that_says_it_can_be_used_writes_a_readable_result(
+    kind: str, trained: Trained, tmp_path: Path
+) -> None:
+    items = tmp_path / "items.jsonl"
+    lines = [json.dumps(plain(item)) for item in trained.target.history[:8]]
+    items.write_text("\n".join(lines), encoding="utf-8")
+    method = {"kind": kind, **SMALL.get(kind, {})}
+    out = tmp_path / "out"
+    done = prime_audit.personalize(
+        "tiny", trained.adapters, items, "lamp-4", out, method=method, adapt=trained.adapt
+    )
+    assert {path.name for path in out.iterdir()} == (FILES - ADAPTER if done.reverted else FILES)
+    if not done.reverted:
+        assert read_module(out).digest == done.adapter
+        assert done.norm_ratio > 0
+    assert f"(`{kind}`)" in (out / "README.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("first", ["", "import prime_audit.personalize; ", "import prime_audit.cli.app; "])

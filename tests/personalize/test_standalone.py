@@ -81,6 +81,11 @@ def test_only_methods_that_merge_with_what_is_at_hand() -> None:
             assert usable_method(settings) is method
 
 
+def test_a_privacy_term_that_needs_the_sharers_records_is_refused() -> None:
+    with pytest.raises(ConfigError, match="'membership-gap' needs records of the sharers"):
+        usable_method(PrimeMethod(privacy="membership-gap"))
+
+
 @pytest.fixture
 def _control() -> Iterator[None]:
     class EchoMethod(MethodSettings):
