@@ -1,11 +1,11 @@
 """Every end of a command becomes an exit code and a message on stderr."""
 
 import os
+import resource
 import signal
 import statistics
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -119,9 +119,11 @@ def test_a_reader_that_goes_away_causes_no_traceback(tmp_path: Path) -> None:
 def test_help_is_quick_and_loads_nothing_heavy(tmp_path: Path) -> None:
     seconds = []
     for _ in range(5):
-        started = time.perf_counter()
+        # Processor time, so that whatever else the machine does cannot make this fail.
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         assert run_cli("--help", home=tmp_path).code == 0
-        seconds.append(time.perf_counter() - started)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        seconds.append(after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime)
     assert statistics.median(seconds) < 0.5
     code = (
         "import sys\nfrom prime_audit.cli.app import main\n"
