@@ -18,6 +18,7 @@ from prime_audit.audit.verdict import (
     TestKey,
     alarm_of,
     control_findings,
+    counterfactual_findings,
     findings,
     run_tests,
     untested,
@@ -27,7 +28,7 @@ from prime_audit.results import Curve, Distribution, Finding, Metric
 
 PRIMARY = "reference"
 MERGED = {"targets": "merged"}
-SECTIONS = ("methods", "alarms", "references")
+SECTIONS = ("methods", "alarms", "references", "counterfactuals")
 
 
 @dataclass
@@ -50,12 +51,14 @@ class Subjects:
         methods: Evidence per method.
         alarms: Evidence per control that must show no leak (base, placebo).
         references: Evidence per control that shows what a full leak looks like (own module).
+        counterfactuals: Evidence per control that shows what is not learnt from the subject's module.
     """
 
     subject: str
     methods: Mapping[str, Sequence[Scored]]
     alarms: Mapping[str, Sequence[Scored]] = field(default_factory=dict)
     references: Mapping[str, Sequence[Scored]] = field(default_factory=dict)
+    counterfactuals: Mapping[str, Sequence[Scored]] = field(default_factory=dict)
 
 
 def audit(
@@ -76,7 +79,8 @@ def audit(
     tables = AuditTables()
     tests: dict[str, dict[TestKey, Panel]] = {name: {} for name in SECTIONS}
     for group in groups:
-        for name, section in zip(SECTIONS, (group.methods, group.alarms, group.references), strict=True):
+        sections = (group.methods, group.alarms, group.references, group.counterfactuals)
+        for name, section in zip(SECTIONS, sections, strict=True):
             panels = _panels(section, flips, attack_ids)
             _describe(tables, group.subject, section, panels, flips)
             tests[name] |= {(group.subject, *key): panel for key, panel in panels.items()}
@@ -104,13 +108,13 @@ def _describe(
 def _judge(
     tables: AuditTables, tests: Mapping[str, Mapping[TestKey, Panel]], seeds: Seeds, draws: int
 ) -> None:
-    """One test over all methods, attacks and subjects; one over the alarms; one over the references."""
+    """One test over all methods, attacks and subjects, and one over each kind of control."""
     tested = {
         name: run_tests(
             {key: panel for key, panel in tests[name].items() if not why_undefined(panel)},
             seeds.generator("permutations", name),
             draws,
-            two_sided=name == "alarms",
+            two_sided=name in ("alarms", "counterfactuals"),
         )
         for name in SECTIONS
     }
@@ -120,6 +124,7 @@ def _judge(
     tables.findings += untested(tests["methods"], tested["methods"])
     tables.findings += control_findings(tested["alarms"])
     tables.findings += findings(tested["references"], PRIMARY, "")
+    tables.findings += counterfactual_findings(tested["counterfactuals"])
 
 
 def _panels(

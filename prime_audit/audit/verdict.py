@@ -131,6 +131,28 @@ def control_findings(tested: Mapping[TestKey, TestResult]) -> list[Finding]:
     return found
 
 
+def counterfactual_findings(tested: Mapping[TestKey, TestResult]) -> list[Finding]:
+    """Words what members show where the attacked sharer's module had no part, one finding per control.
+
+    It is no leak of the module and no alarm: sharers are selected, and merges searched, by what members say.
+
+    Args:
+        tested: Two-sided test results of the counterfactual control.
+
+    Returns:
+        ``difference`` at an adjusted p of at most .05, or ``none detected``.
+    """
+    found = []
+    for (subject, control), results in _by_method(tested).items():
+        attack = min(results, key=lambda name: results[name].p_adjusted)
+        finding = _finding(control, subject, attack, results[attack], "", level=0)
+        if results[attack].p_adjusted <= LEVEL:
+            reason = "members differ from non-members without the sharer's module: selection reads members"
+            finding = finding.model_copy(update={"verdict": "difference", "reason": reason})
+        found.append(finding)
+    return found
+
+
 def alarm_of(tested: Mapping[TestKey, TestResult]) -> str:
     """Returns why the controls put the design in doubt, or an empty string.
 

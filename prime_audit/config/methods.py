@@ -195,6 +195,7 @@ OFFICIAL: dict[str, Any] = {
     "choice": "recommendation",
     "margin": 0.0,
     "margin_errors": 0.0,
+    "max_items": 50,
 }
 
 
@@ -212,8 +213,10 @@ class PrimeMethod(MethodSettings):
     and layer; `racing` drops hopeless candidates early.
 
     Result: `selection_fraction` of the history is held out to choose among the best candidates; the base is
-    kept unless the gain there exceeds `margin` plus `margin_errors` paired standard errors. `choice:
-    recommendation` takes the optimiser's own point instead, as published. `max_items` caps the items.
+    kept unless the gain there exceeds `margin` plus `margin_errors` paired standard errors. That is lenient:
+    the best of several finalists passes half an error by chance alone more often than not; raise it where a
+    merge that gains nothing costs privacy. `choice: recommendation` takes the optimiser's own point instead,
+    as published. `max_items` keeps the latest items.
 
     `preset: official` sets all of these as published (id `official`); keys given beside it win.
     """

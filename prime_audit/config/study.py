@@ -1,6 +1,7 @@
 """The study file as frozen models; every key of a study is declared here and nowhere else."""
 
 import json
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
@@ -35,7 +36,7 @@ from prime_audit.config.plugins import (
     method_settings,
     refuse_shadowing,
 )
-from prime_audit.config.section import Count, Id, Positive, Section
+from prime_audit.config.section import ID_PATTERN, Count, Id, Positive, Section
 
 BuiltInAttack = Literal["loss", "zlib", "min-k", "min-k++", "reference"]
 ControlId = Literal["base", "own-module", "placebo", "without-sharer"]
@@ -126,9 +127,10 @@ class SharersConfig(Section):
 
 def _plugin_first(value: object, built_in: ValidatorFunctionWrapHandler) -> object:
     """A bare word stands for a method of that kind with its defaults; a plug-in brings its own settings."""
-    if value == "official":
-        value = {"kind": "prime", "preset": "official"}
     section: object = {"kind": value} if isinstance(value, str) else value
+    if isinstance(section, dict) and section.get("kind") == "official":
+        refuse_shadowing(METHODS, "official")
+        section = {**section, "kind": "prime", "preset": "official"}
     kind = section.get("kind") if isinstance(section, dict) else None
     if not isinstance(kind, str):
         return built_in(section)
@@ -277,6 +279,9 @@ class StudyConfig(Section):
         if repeated := _repeated([method.id for method in self.methods]):
             raise ValueError(f"methods: the id '{repeated}' is used twice; give each method its own 'id'")
         for method in self.methods:
+            # A plug-in's settings may say of its id what they like.
+            if not re.fullmatch(ID_PATTERN, method.id):
+                raise ValueError(f"methods: '{method.id}' is no usable id: letters, digits, '.', '_' and '-'")
             # The names under which the controls appear in the results.
             if method.id.startswith("control-"):
                 raise ValueError(f"methods: the id '{method.id}' is kept for controls; choose another")

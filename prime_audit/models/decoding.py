@@ -23,7 +23,6 @@ def predict(
     *,
     adapters: RowAdapters | None = None,
     weights: NDArray[np.floating] | None = None,
-    draws: Draws | None = None,
 ) -> list[str]:
     """Answers prompts in the way the task is answered.
 
@@ -33,17 +32,16 @@ def predict(
         prompts: Complete prompts.
         adapters: Modules to mix in, or None.
         weights: Merge weights ``(prompts, modules)``; given exactly if ``adapters`` is.
-        draws: Sample with these random numbers instead of taking the likeliest answer.
 
     Returns:
         One answer per prompt, without surrounding space.
     """
     if task.kind == "text":
         limit = task.max_new_tokens
-        texts = generate(lm, prompts, max_new_tokens=limit, adapters=adapters, weights=weights, draws=draws)
+        texts = generate(lm, prompts, max_new_tokens=limit, adapters=adapters, weights=weights)
         return [text.strip() for text in texts]
     scores = score_labels(lm, prompts, task.labels, adapters=adapters, weights=weights)
-    return [task.labels[best] for best in choose_labels(scores, draws)]
+    return [task.labels[best] for best in choose_labels(scores)]
 
 
 def choose_labels(scores: NDArray[np.float64], draws: Draws | None = None) -> NDArray[np.int64]:

@@ -2,8 +2,10 @@
 
 from prime_audit.personalize.built_in import METHODS
 from prime_audit.personalize.callable_package import personalize
+from prime_audit.personalize.contract import checked
 from prime_audit.personalize.embedders import base_embedder, sentence_embedder, tfidf_embedder
 from prime_audit.personalize.mixture import Mixture
+from prime_audit.personalize.prime import selection_size
 from prime_audit.personalize.record import Deployed, Measured
 from prime_audit.personalize.registry import register
 from prime_audit.personalize.representatives import representatives
@@ -33,6 +35,7 @@ __all__ = [
     "TargetContext",
     "base_embedder",
     "check_budget",
+    "checked",
     "history_embedding",
     "least_starts",
     "nearest",
@@ -40,6 +43,7 @@ __all__ = [
     "predict_with",
     "register",
     "representatives",
+    "selection_size",
     "sentence_embedder",
     "tfidf_embedder",
 ]

@@ -72,9 +72,11 @@ class Mixture:
 
     def norms(self, candidates: Floats) -> Floats:
         """Returns the Frobenius norm of the merged change per candidate, shape ``(m,)``."""
-        if self.space == "exact" and self.layers == 1:
-            inner = gram(self.modules)
-            squares = np.einsum("mi,ij,mj->m", candidates, inner, candidates)
+        if self.space == "exact":
+            inner = gram(self.modules, per_layer=True)
+            weights = candidates.reshape(len(candidates), len(self.modules), self.layers)
+            weights = np.broadcast_to(weights, (*weights.shape[:2], len(inner)))
+            squares = np.einsum("mil,lij,mjl->m", weights, inner, weights)
             norms: Floats = np.sqrt(np.maximum(squares, 0.0))
             return norms
         return np.array([self.export(candidate).norm() for candidate in candidates])

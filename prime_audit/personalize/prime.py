@@ -23,6 +23,8 @@ from prime_audit.personalize.starts import start_points
 from prime_audit.personalize.types import Note, Personalisation, TargetContext
 
 FINALISTS = 6  # candidates that the selection part sees: few enough not to over-fit it
+# The items that choose among finalists also say how much the best one gains, which flatters it.
+GAIN, GAIN_ERROR = "gain_on_the_items_that_chose", "gain_error"
 
 Floats = NDArray[np.float64]
 
@@ -68,8 +70,8 @@ def split_history(context: TargetContext, settings: PrimeMethod) -> tuple[tuple[
         Search items and selection items; the second is empty if there are fewer than four items.
     """
     history = context.latest(settings.max_items)
-    count = round(len(history) * settings.selection_fraction)
-    if len(history) < 4 or count == 0 or count == len(history):
+    count = selection_size(len(history), settings.selection_fraction)
+    if not count:
         return history, ()
     order = context.seeds.generator("split").permutation(len(history))
     held_out = set(order[:count].tolist())
@@ -77,6 +79,12 @@ def split_history(context: TargetContext, settings: PrimeMethod) -> tuple[tuple[
         tuple(item for i, item in enumerate(history) if i not in held_out),
         tuple(item for i, item in enumerate(history) if i in held_out),
     )
+
+
+def selection_size(items: int, fraction: float) -> int:
+    """Returns how many of a history's items are held out for the choice; 0 if it cannot be split."""
+    count = round(items * fraction)
+    return count if items >= 4 and 0 < count < items else 0
 
 
 @dataclass(frozen=True)
@@ -109,7 +117,7 @@ def explore(
     Raises:
         ConfigError: The budget does not hold one generation after the start points.
     """
-    starts = start_points(settings.starts, mixture, context)
+    starts = start_points(settings.starts, mixture, context, settings.bound)
     check_budget(settings.optimiser, settings.budget, settings.population, mixture.dimension, len(starts))
     seen = objective.evaluate(starts) if len(starts) else []
     first = max(seen, key=lambda one: one.value(settings.alpha)).weights if seen else None
@@ -150,7 +158,7 @@ def _best_on_selection(
     best = max(range(len(judged)), key=lambda i: judged[i].value(alpha))
     gain, error = paired_gain(judged[best], base, alpha)
     points = tuple(one.point for one in (*found.evaluations, *judged))
-    notes = _notes(found, settings) | {"selection_items": base.items, "gain": gain, "gain_error": error}
+    notes = _notes(found, settings) | {"selection_items": base.items, GAIN: gain, GAIN_ERROR: error}
     if best == 0 or gain <= settings.margin + settings.margin_errors * error:
         return Personalisation(
             prompt=context.plain_prompt,
@@ -199,7 +207,7 @@ def paired_gain(candidate: Evaluation, base: Evaluation, alpha: float) -> tuple[
         Gain and standard error; the error is 0 where the objective does not add up from items.
     """
     difference = candidate.by_item(alpha) - base.by_item(alpha)
-    if len(difference) < 2:
+    if min(len(candidate.utility), len(base.utility)) < 2:
         return float(difference.mean()), 0.0
     return float(difference.mean()), float(difference.std(ddof=1) / np.sqrt(len(difference)))
 

@@ -87,6 +87,8 @@ class MembershipGap:
                 hint="set sharers.calibration, for example to 0.2",
             )
         self._lm, self._task, self._mixture = context.base, context.task, mixture
+        # The tokens that the audit scores, so that the term speaks about the same leak.
+        self._loss = context.loss
         self._examples: list[Example] = []
         self._member: list[bool] = []
         self._owner: list[int] = []
@@ -102,14 +104,18 @@ class MembershipGap:
                 self._examples += [self._example(item) for item in items]
                 self._member += [member] * len(items)
                 self._owner += [place] * len(items)
-        self._base = score_tokens(self._lm, self._examples).mean()
+        self._base = score_tokens(self._lm, self._examples, loss=self._loss).mean()
 
     def of(self, candidates: Floats) -> Floats:
         """Returns the gap per candidate in nats per token, shape ``(m,)``, never negative."""
         count = len(self._examples)
         rows = np.repeat(self._mixture.bank_weights(candidates), count, axis=0)
         scores = score_tokens(
-            self._lm, self._examples * len(candidates), adapters=self._mixture.bank, weights=rows
+            self._lm,
+            self._examples * len(candidates),
+            loss=self._loss,
+            adapters=self._mixture.bank,
+            weights=rows,
         ).mean()
         moved = scores.reshape(len(candidates), count) - self._base
         member, owner = np.array(self._member), np.array(self._owner)

@@ -20,6 +20,7 @@ from prime_audit.models import LanguageModel, load_model, predict
 from prime_audit.modules import AdapterBank, LoraModule, merged_into, read_module
 from prime_audit.personalize.adapters import declared_base, read_adapters
 from prime_audit.personalize.built_in import METHODS
+from prime_audit.personalize.contract import checked
 from prime_audit.personalize.output import check_out, write_output
 from prime_audit.personalize.prime import split_history
 from prime_audit.personalize.record import Deployed, Measured, Record
@@ -85,7 +86,7 @@ def personalize(
     say(f"{kind.label}: merging {len(ranked)} of them, those that answer the history best alone")
     similarity = {name: alone[name] for name in ranked}
     context = replace(context, sharers=tuple(ranked), similarity=similarity, module=modules.__getitem__)
-    deployed = kind.personalise(context, settings)
+    deployed = checked(kind, context, kind.personalise(context, settings))
     record = Record(
         base=_shown(pretrained.name),
         base_digest=pretrained.digest,

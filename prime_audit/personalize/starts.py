@@ -14,13 +14,16 @@ from prime_audit.personalize.types import TargetContext
 TEMPERATURE = 0.1
 
 
-def start_points(names: Sequence[Start], mixture: Mixture, context: TargetContext) -> NDArray[np.float64]:
+def start_points(
+    names: Sequence[Start], mixture: Mixture, context: TargetContext, bound: float
+) -> NDArray[np.float64]:
     """Returns the start points that a study names.
 
     Args:
         names: ``base`` (0), ``sharers`` (each e_i), ``uniform`` (1/N), ``similarity`` (softmax).
         mixture: The selected sharers' modules.
         context: The target's context.
+        bound: The largest weight; what lies outside of the box is moved to its edge.
 
     Returns:
         Distinct points in the order of ``names``, shape ``(m, dimensions)``.
@@ -32,7 +35,7 @@ def start_points(names: Sequence[Start], mixture: Mixture, context: TargetContex
         "uniform": [[1 / count] * count],
         "similarity": [similarity_weights(context, TEMPERATURE)],
     }
-    points = [mixture.spread(row) for name in names for row in rows[name]]
+    points = [np.clip(mixture.spread(row), -bound, bound) for name in names for row in rows[name]]
     distinct = {point.tobytes(): point for point in points}
     return np.stack(list(distinct.values())) if distinct else np.empty((0, mixture.dimension))
 

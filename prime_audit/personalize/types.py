@@ -108,6 +108,7 @@ class TargetContext:
         gates: Loads the gates of a sharer's module by layer ``(d_in,)``, for a method that ``needs_gates``.
         calibration: Returns a sharer's calibration records, or None if none were set aside.
         others: What other methods deployed for this target, for a method that names them with ``of``.
+        loss: Which tokens the modules were trained on and the audit scores: ``answer`` or ``full``.
     """
 
     task: Task
@@ -120,6 +121,7 @@ class TargetContext:
     gates: Callable[[str], Mapping[str, Any]] | None = None
     calibration: Callable[[str], Calibration] | None = None
     others: Mapping[str, Outcome] = field(default_factory=dict)
+    loss: str = "answer"
 
     def load(self, user: str) -> LoraModule:
         """Returns the trained module of ``user``."""

@@ -194,8 +194,12 @@ def control_behaviour(source: Source, control: Method) -> tuple[str, str]:
         control: A method of the family "control".
 
     Returns:
-        What is expected, and one of "as expected", "NOT as expected", "not measured".
+        What is expected, and one of "as expected", "NOT as expected", "measured", "not measured".
     """
+    if control.id.endswith("without-sharer"):
+        finding = next((entry for entry in source.results.findings if entry.method == control.id), None)
+        seen = finding is not None and finding.p is not None
+        return "shows what is not learnt from the sharer's module", "measured" if seen else "not measured"
     must_leak = control.id.endswith("own-module")
     expected = (
         "must leak (shows that the attacks work)" if must_leak else "must show nothing (shows a fair design)"

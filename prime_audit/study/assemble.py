@@ -3,9 +3,12 @@
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+from pydantic import JsonValue
+
 from attacks import ATTACKS, Evidence, TokenScores
 from prime_audit.audit import AuditTables, Scored, Subjects, audit
-from prime_audit.config import MethodConfig
+from prime_audit.config import MethodConfig, StudyConfig
 from prime_audit.core import digest_json
 from prime_audit.personalize import METHODS
 from prime_audit.results import (
@@ -19,6 +22,8 @@ from prime_audit.results import (
     Search,
     Study,
 )
+from prime_audit.study.counterfactual import rerun_method
+from prime_audit.study.identity import identity_of
 from prime_audit.study.plan import OWN_MODULE, PLACEBO, WITHOUT
 from prime_audit.study.premise import premise_metrics, searching_methods
 from prime_audit.study.privacy import privacy_metrics
@@ -58,7 +63,7 @@ def assemble(bench: Workbench, outputs: Outputs) -> Results:
             design=config.audit.design,
             config_digest=config_digest(bench),
         ),
-        methods=(*(_method(method) for method in config.methods), *_controls(groups)),
+        methods=(*(_method(method) for method in config.methods), *_controls(config, groups)),
         attacks=tuple(_attack(attack) for attack in config.audit.attack_ids),
         metrics=(
             *utility_metrics(config, bench.dataset, outputs),
@@ -87,6 +92,7 @@ def config_digest(bench: Workbench) -> str:
     settings["data"].pop("path")
     settings["model"].pop("base")
     settings["sharers"]["embedder"] = bench.embedder_part
+    settings["plug-ins"] = {m.kind: identity for m in bench.config.methods if (identity := identity_of(m))}
     return digest_json([settings, bench.dataset.digest, bench.pretrained.digest])
 
 
@@ -102,11 +108,10 @@ def _groups(bench: Workbench, outputs: Outputs) -> list[Subjects]:
             alarms[CONTROL_BASE] = _base_about_sharers(bench, outputs)
         if "placebo" in controls:
             alarms[PLACEBO] = _per_target(bench, outputs, PLACEBO)
-        if "without-sharer" in controls:
-            alarms[WITHOUT] = _per_target(bench, outputs, WITHOUT)
+        counterfactuals = {WITHOUT: _without(bench, outputs)} if "without-sharer" in controls else {}
         references = {OWN_MODULE: _own_modules(bench, outputs)} if "own-module" in controls else {}
         methods = {method.id: _per_target(bench, outputs, method.id) for method in merging}
-        groups.append(Subjects("sharer", methods, alarms, references))
+        groups.append(Subjects("sharer", methods, alarms, references, counterfactuals))
     if own:
         targets = [target.id for target in bench.dataset.targets]
         methods = {m.id: [_scored(bench, f"score/{m.id}/{t}", t, (t,), (1,)) for t in targets] for m in own}
@@ -124,6 +129,21 @@ def _per_target(bench: Workbench, outputs: Outputs, method: str) -> list[Scored]
         merged = not deployed.get("reverted", False)
         name = f"score/{method}/{target}"
         scored.append(_scored(bench, name, target, tuple(selected), signs, merged=merged))
+    return scored
+
+
+def _without(bench: Workbench, outputs: Outputs) -> list[Scored]:
+    """The merge made again without each sharer: an entry per target and sharer, each with its own merge."""
+    scored = []
+    for target, selected in outputs["select"]["selected"].items():
+        name = f"score/{WITHOUT}/{target}"
+        whole, start = bench.evidence(name), 0
+        for sharer in selected:
+            places = np.arange(start, start + len(bench.member(sharer)))
+            start += len(places)
+            evidence = Evidence(whole.take(places), _base_scores(bench, (sharer,)))
+            merged = sharer not in outputs[name]["reverted"]
+            scored.append(Scored(target, (sharer,), evidence, (1,), merged))
     return scored
 
 
@@ -167,10 +187,15 @@ def _method(method: MethodConfig) -> Method:
     )
 
 
-def _controls(groups: Sequence[Subjects]) -> list[Method]:
-    named = {control for group in groups for control in (*group.alarms, *group.references)}
+def _controls(config: StudyConfig, groups: Sequence[Subjects]) -> list[Method]:
+    named = {
+        control for group in groups for control in (*group.alarms, *group.references, *group.counterfactuals)
+    }
+    of: dict[str, dict[str, JsonValue]] = {}
+    if WITHOUT in named:
+        of[WITHOUT] = {"of": rerun_method(config).id}
     return [
-        Method(id=control, kind=kind, family="control", label=label)
+        Method(id=control, kind=kind, family="control", label=label, params=of.get(control, {}))
         for kind, (control, label) in CONTROLS.items()
         if control in named
     ]
@@ -226,6 +251,9 @@ def _coverage(bench: Workbench, tables: AuditTables, outputs: Outputs) -> Covera
         method: tuple(t.id for t in bench.dataset.targets if outputs[f"deploy/{method}/{t.id}"]["reverted"])
         for method in methods
     }
+    if "without-sharer" in bench.config.audit.controls:
+        names = [t.id for t in bench.dataset.targets if f"score/{WITHOUT}/{t.id}" in outputs]
+        reverted[WITHOUT] = tuple(t for t in names if outputs[f"score/{WITHOUT}/{t}"]["reverted"])
     return Coverage(
         requested=(*run, *(gap.id for gap in skipped)),
         run=run,

@@ -1,14 +1,16 @@
 """The control ``without-sharer``: a target's merge made again without the sharer that is attacked.
 
 Whatever an attack finds there about the sharer's records was not learnt from the sharer's module: it is the
-counterfactual that leakage is measured against. The merge is made anew, so a search optimises again.
+counterfactual that leakage is measured against. The merge is made anew, so a search optimises again. It is
+no alarm: a sharer is selected because the members resemble the target, so that members may stand out a
+little in whatever fits the target.
 """
 
 import numpy as np
 
 from attacks import TokenScores
 from prime_audit.config import MethodConfig, PrimeMethod, StudyConfig
-from prime_audit.personalize import METHODS
+from prime_audit.personalize import METHODS, checked
 from prime_audit.study.feasible import named_by
 from prime_audit.study.units import Output
 from prime_audit.study.work import context_of, score_adapter
@@ -38,14 +40,16 @@ def score_without(
         similarity: The sharers selected for the target, with their cosines.
 
     Returns:
-        Number of records, and for how many sharers the method fell back to the base.
+        Number of records, and for which sharers the method fell back to the base.
     """
-    parts, reverted = [], 0
+    kind = METHODS[method.kind]
+    parts, reverted = [], []
     for sharer in similarity:
         others = {other: cosine for other, cosine in similarity.items() if other != sharer}
-        deployed = METHODS[method.kind].personalise(context_of(bench, method, target, others), method)
+        context = context_of(bench, method, target, others)
+        deployed = checked(kind, context, kind.personalise(context, method))
         if deployed.adapter is None:
-            reverted += 1
+            reverted.append(sharer)
             parts.append(bench.evidence(f"score/base/{sharer}"))
         else:
             parts.append(score_adapter(bench, [sharer], [deployed.adapter], np.ones(1)))

@@ -1,10 +1,11 @@
 """What a study asks for, checked against its data before any compute."""
 
-from prime_audit.config import MethodConfig, PrimeMethod, StudyConfig
+from prime_audit.config import LoraHubMethod, MethodConfig, PrimeMethod, StudyConfig
 from prime_audit.config.explain import nearest
 from prime_audit.errors import ConfigError, DataError
 from prime_audit.modules import promised
-from prime_audit.personalize import METHODS, check_budget, least_starts
+from prime_audit.personalize import METHODS, check_budget, least_starts, selection_size
+from prime_audit.study.premise import searching_methods
 from prime_audit.study.workbench import Workbench
 
 # With fewer records of a sharer there is no member to compare with a non-member.
@@ -41,7 +42,7 @@ def check_feasible(bench: Workbench) -> None:
             hint="these histories are too short for a hold-out design: leave the users out, or add records",
         )
     _check_once(config)
-    _check_searches(config)
+    _check_searches(bench)
 
 
 def _check_merging(bench: Workbench) -> None:
@@ -65,8 +66,17 @@ def _check_merging(bench: Workbench) -> None:
             hint="raise sharers.per_target to at least 2, or leave the control out",
         )
     if config.sharers.privacy is not None:
-        fewest = min(len(bench.holdout.members(sharer)) for sharer in dataset.sharers)
-        promised(config.sharers.privacy, config.training, fewest)
+        # A small history limits what can be promised, a large one which delta may be.
+        sizes = [len(bench.holdout.members(sharer)) for sharer in dataset.sharers]
+        for size in {min(sizes): None, max(sizes): None}:
+            promised(config.sharers.privacy, config.training, size)
+        measuring = [m.id for m in config.methods if getattr(m, "privacy", None) == "membership-gap"]
+        if measuring:
+            raise ConfigError(
+                f"method {measuring[0]}: 'privacy: membership-gap' reads the sharers' records without "
+                "privacy, which would undo sharers.privacy",
+                hint="use another privacy term, or leave out sharers.privacy",
+            )
 
 
 def _check_once(config: StudyConfig) -> None:
@@ -90,21 +100,43 @@ def _check_once(config: StudyConfig) -> None:
         )
 
 
-def _check_searches(config: StudyConfig) -> None:
-    """Refuses a search whose budget does not hold one generation after its start points."""
-    sharers = config.sharers.per_target
+def _check_searches(bench: Workbench) -> None:
+    """Refuses a search whose budget holds no generation, or whose history cannot be split."""
+    config, sharers = bench.config, bench.config.sharers.per_target
     for method in config.methods:
-        # How many layers a weight per layer has is known only with the modules; the search checks it then.
-        if isinstance(method, PrimeMethod) and not method.per_layer:
-            starts = least_starts(method.starts, sharers)
-            try:
-                check_budget(method.optimiser, method.budget, method.population, sharers, starts)
-            except ConfigError as error:
-                raise ConfigError(f"method {method.id}: {error}", hint=error.hint) from error
-    if config.audit.premise is not None and not any(isinstance(m, PrimeMethod) for m in config.methods):
+        if isinstance(method, PrimeMethod):
+            _check_budget(method, sharers, least_starts(method.starts, sharers))
+            _check_split(bench, method)
+        elif isinstance(method, LoraHubMethod):
+            _check_budget(method, sharers, 0)
+    if config.audit.premise is not None and not searching_methods(config):
         raise ConfigError(
-            "audit.premise attacks merges that a search has evaluated, and no method is of the kind prime",
+            "audit.premise attacks merges that a search has evaluated, and no method is of the kind prime "
+            "with a privacy term about outputs",
             hint="add a prime method, or leave out audit.premise",
+        )
+
+
+def _check_budget(method: PrimeMethod | LoraHubMethod, sharers: int, starts: int) -> None:
+    # With a weight per layer there are more dimensions, so more is needed; the search itself checks that.
+    population = method.population if isinstance(method, PrimeMethod) else None
+    try:
+        check_budget(method.optimiser, method.budget, population, sharers, starts)
+    except ConfigError as error:
+        raise ConfigError(f"method {method.id}: {error}", hint=error.hint) from error
+
+
+def _check_split(bench: Workbench, method: PrimeMethod) -> None:
+    """Refuses a split that no target's history allows; a single short history falls back, and says so."""
+    if method.choice != "best":
+        return
+    sizes = [len(bench.holdout.members(target)) for target in bench.dataset.targets]
+    longest = min(max(sizes), method.max_items or max(sizes))
+    if selection_size(longest, method.selection_fraction) == 0:
+        raise ConfigError(
+            f"method {method.id}: selection_fraction {method.selection_fraction} of {longest} items leaves "
+            "no search and selection part for any target",
+            hint="move selection_fraction towards one half, raise max_items, or give longer histories",
         )
 
 

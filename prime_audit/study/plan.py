@@ -18,6 +18,7 @@ from prime_audit.personalize import METHODS
 from prime_audit.study import work
 from prime_audit.study.counterfactual import rerun_method, score_without
 from prime_audit.study.feasible import check_feasible, named_by
+from prime_audit.study.identity import identity_of
 from prime_audit.study.inputs import load_dataset
 from prime_audit.study.premise import attack_candidates, searching_methods
 from prime_audit.study.store import Store, default_store
@@ -133,6 +134,7 @@ class Planner:
             "method": method.model_dump(mode="json"),
             "items": _digest_items(self.bench.seen(user).history),
             "queries": _digest_items(user.queries),
+            "code": identity_of(method),
             **(self._calibration if about == "sharer" else {}),
         }
 
@@ -203,7 +205,8 @@ class Planner:
                 return score_without(self.bench, name, method, target, similarity)
 
             gates = [key for key in self.keys if key.startswith("gate/")]
-            part = {**self._histories(), "method": method.model_dump(mode="json")}
+            settings = method.model_dump(mode="json")
+            part = {**self._histories(), "method": settings, "code": identity_of(method)}
             self.add(name, part, ("select", *trained, *gates, *self._base_scores(True, "")), run)
 
     def premises(self, count: int) -> None:

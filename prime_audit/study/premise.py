@@ -23,9 +23,13 @@ HELD_FIXED: Mapping[str, tuple[str, ...]] = {"none": (), "norm and share": ("nor
 ID = "premise.rank_correlation"
 
 
+# The premise is about outputs: a norm, or a leak that was measured, is no resemblance.
+RESEMBLANCE = ("similarity", "excess-similarity", "distribution")
+
+
 def searching_methods(config: StudyConfig) -> list[PrimeMethod]:
-    """Returns the methods whose searches are put to the test, in the order of the study."""
-    return [method for method in config.methods if isinstance(method, PrimeMethod)]
+    """Returns the methods whose searches are put to the test: those that penalise resemblance in outputs."""
+    return [m for m in config.methods if isinstance(m, PrimeMethod) and m.privacy in RESEMBLANCE]
 
 
 def attack_candidates(
@@ -124,14 +128,23 @@ def premise_metrics(methods: Sequence[str], targets: Sequence[str], outputs: Out
                     name,
                     estimate.value,
                     why,
-                    n=N(attempted=len(targets), scored=len(known), failed=0, users=len(known)),
+                    n=_candidates(outputs, method, list(known)),
                     ci=None
                     if interval is None
                     else CI(low=interval.low, high=interval.high, level=interval.level, how=interval.how),
                 )
             )
-            metrics += [_metric(method, name, value, "", target=target) for target, value in known.items()]
+            metrics += [
+                _metric(method, name, value, "", target=target, n=_candidates(outputs, method, [target]))
+                for target, value in known.items()
+            ]
     return metrics
+
+
+def _candidates(outputs: Outputs, method: str, targets: Sequence[str]) -> N:
+    """Counts the merges that were attacked, and for how many targets."""
+    attacked = sum(len(outputs[f"premise/{method}/{target}"]["points"]) for target in targets)
+    return N(attempted=attacked, scored=attacked, failed=0, users=len(targets))
 
 
 def _correlation(points: Sequence[Mapping[str, float]], fixed: Sequence[str]) -> float | None:

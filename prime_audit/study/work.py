@@ -33,6 +33,7 @@ from prime_audit.personalize import (
     Personalisation,
     TargetContext,
     base_embedder,
+    checked,
     nearest,
     predict_with,
     representatives,
@@ -187,6 +188,7 @@ def context_of(
         module=bench.module,
         gates=bench.gates,
         calibration=bench.calibration if similarity and bench.config.sharers.calibration else None,
+        loss=bench.config.training.loss,
         others=others,
     )
 
@@ -201,7 +203,8 @@ def deploy(
     """Personalises for one target, answers its queries and writes the adapter that would be deployed."""
     user = bench.dataset.user(target)
     context = context_of(bench, method, target, similarity, others)
-    deployed = METHODS[method.kind].personalise(context, method)
+    kind = METHODS[method.kind]
+    deployed = checked(kind, context, kind.personalise(context, method))
     model = bench.pretrained if deployed.on_pretrained else bench.base
     prompts = [deployed.prompt(query) for query in user.queries]
     outputs = predict_with(model, bench.dataset.task, prompts, deployed.adapter)

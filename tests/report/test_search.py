@@ -6,6 +6,7 @@ import pytest
 from prime_audit.report import searches
 from prime_audit.report.sections import premise, search, weights
 from prime_audit.report.source import Source
+from prime_audit.report.words import ALPHA
 from prime_audit.results import CI, Method, Metric, Results, Search, SearchPoint
 from tests.report.merges import premise as premise_metrics
 
@@ -163,7 +164,7 @@ def test_every_method_that_searched_is_drawn_with_its_own_objective(wide: Result
     assert prime.table.rows[1][-5:] == ("40", "4", "0.500", "0.400", "selection")
     front = by_title["Utility against the privacy term, as prime saw it"]
     assert [row[0] for row in front.table.rows] == ["0", "0.05", "0.1", "0.2", "0.5", "1"]
-    assert [row[-1] for row in front.table.rows] == ["", "", "this study", "", "", ""]
+    assert [row[-1] for row in front.table.rows] == ["", "", f"this study's {ALPHA}", "", "", ""]
     # A higher alpha never buys more of what it penalises, nor more utility.
     for column in (1, 2):
         values = [float(row[column]) for row in front.table.rows]

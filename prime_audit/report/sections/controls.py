@@ -4,7 +4,7 @@ from prime_audit.report.parts import Table
 from prime_audit.report.source import Source
 from prime_audit.report.words import cell, control_behaviour, unexpected_controls
 
-_MARKS = {"as expected": "✔", "NOT as expected": "✖", "not measured": "?"}
+_MARKS = {"as expected": "✔", "NOT as expected": "✖", "measured": "•", "not measured": "?"}
 
 
 def view(source: Source) -> dict[str, object] | None:

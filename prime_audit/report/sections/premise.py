@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from prime_audit.report.parts import Table
 from prime_audit.report.source import Source
-from prime_audit.report.words import cell, interval, signed
+from prime_audit.report.words import cell, interval, plural, signed
 from prime_audit.results import Metric
 
 _NAME = "premise.rank_correlation"
@@ -59,7 +59,9 @@ def reading(method: str, found: _Found, givens: Sequence[str]) -> str:
     Returns:
         One or two sentences.
     """
-    said = []
+    first = next((metric for (name, _, _), metric in found.items() if name == method), None)
+    count = first.n.scored if first is not None and first.n is not None else None
+    said = [f"{plural(count, 'evaluated candidate')} of {method} attacked."] if count else []
     for given in givens:
         metric = found.get((method, None, given))
         if metric is not None:

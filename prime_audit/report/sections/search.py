@@ -146,7 +146,7 @@ def _front(place: int, method: Method, entries: Sequence[Search], alpha: float) 
 
 
 def _sweep_table(method: str, rows: Sequence[Sweep], study: Sweep, targets: int) -> Table:
-    caption = f"What {method} would have chosen under other values of {ALPHA}, in the mean over targets"
+    caption = f"The best candidate of {method} on the search part under other values of {ALPHA}, in the mean"
     head = (ALPHA, "mean U", "mean S", "targets at the base", "")
     cells = tuple(
         (
@@ -154,11 +154,14 @@ def _sweep_table(method: str, rows: Sequence[Sweep], study: Sweep, targets: int)
             number(row.utility),
             number(row.similarity),
             f"{row.base} of {targets}",
-            "this study" if row is study else "",
+            f"this study's {ALPHA}" if row is study else "",
         )
         for row in rows
     )
-    return Table(f"{caption} (search part, which flatters the best)", head, cells)
+    note = (
+        "over targets; what is deployed is decided on held-out items with a margin, which is not applied here"
+    )
+    return Table(f"{caption} {note}", head, cells)
 
 
 def _spots(points: Sequence[SearchPoint]) -> list[tuple[float, float]]:

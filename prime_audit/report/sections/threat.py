@@ -2,7 +2,7 @@
 
 from prime_audit.report.parts import Table
 from prime_audit.report.source import Source
-from prime_audit.report.words import WHO
+from prime_audit.report.words import WHO, plural
 
 _ADVERSARIES = {
     "A0": "whoever merges the modules and so holds each sharer's own module",
@@ -16,8 +16,8 @@ _DESIGNS = {
     "holdout": (
         "Before anything was trained, a fair coin was flipped for every record. Heads: the record was used "
         "(a member). "
-        "Tails: it was held out and appears nowhere else: not in profiles, retrieval, selection or "
-        "adaptation.",
+        "Tails: it was held out and appears nowhere else: not in profiles, retrieval, selection, search or "
+        "adaptation. This holds for every record that is audited.",
         "So the audited modules were made from about half of each history. Modules made from whole "
         "histories are other "
         "modules: both their utility and their leakage can differ.",
@@ -77,9 +77,23 @@ def view(source: Source) -> dict[str, object]:
         "design": design,
         "design_words": _DESIGNS.get(design, ("This report has no description of this design.",)),
         "limits": _LIMITS,
+        "set_aside": _set_aside(source),
         "promise": _promise(source),
         "attacks": Table("Attacks", ("Attack", "Threat model", "Needs", "Source", "Version"), rows, text=4),
     }
+
+
+def _set_aside(source: Source) -> str:
+    """Says that records were kept out of the audit for the methods' own use; empty if none were."""
+    design = source.manifest.get("design")
+    count = design.get("calibration") if isinstance(design, dict) else None
+    if not count:
+        return ""
+    return (
+        f"{plural(int(count), 'record')} of the sharers were set aside before anything was trained: methods "
+        "may use them to measure their own leak, whichever side of the coin they fell on, and the audit "
+        "leaves them out."
+    )
 
 
 def _promise(source: Source) -> tuple[str, ...]:

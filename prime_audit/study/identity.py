@@ -1,0 +1,33 @@
+"""What of a method's code its outputs depend on, beside this project's own version."""
+
+import inspect
+from importlib import metadata
+from pathlib import Path
+
+from prime_audit.config import METHOD_KINDS, MethodConfig
+from prime_audit.core import digest_file
+from prime_audit.personalize import METHODS
+
+
+def identity_of(method: MethodConfig) -> dict[str, str]:
+    """Returns what must be equal for a method's earlier output to be used again.
+
+    Args:
+        method: The method's settings.
+
+    Returns:
+        For a plug-in the digest of the file that defines it and the version of its package; for a search the
+        version of the optimiser's library; nothing for the others.
+    """
+    found = {}
+    if hasattr(method, "optimiser"):
+        found["nevergrad"] = metadata.version("nevergrad")
+    if method.kind in METHOD_KINDS:
+        return found
+    function = METHODS[method.kind].personalise
+    source = inspect.getsourcefile(function)
+    found["source"] = digest_file(Path(source)) if source else "unknown"
+    package = function.__module__.partition(".")[0]
+    for name in metadata.packages_distributions().get(package, []):
+        found[name] = metadata.version(name)
+    return found
