@@ -62,7 +62,8 @@ def test_the_counterfactual_is_a_control_about_the_same_records(home: Path) -> N
     counts = {
         metric["method"]: metric["n"]["attempted"]
         for metric in found["metrics"]
-        if metric["id"] == "mia.auc" and metric["attack"] == "loss" and metric["user"] is None
+        if (metric["id"], metric["attack"], metric["user"], metric["slice"])
+        == ("mia.auc", "loss", None, None)
     }
     assert counts["control-without-sharer"] == counts["uniform"]
     finding = next(f for f in found["findings"] if f["method"] == "control-without-sharer")
