@@ -21,7 +21,7 @@ from prime_audit.core import atomic_write_bytes
 from prime_audit.errors import ModelError
 from prime_audit.models import Encoded, Example, LanguageModel, encode_all
 from prime_audit.modules.lora import LoraModule, check_fit, linear_layer
-from prime_audit.modules.training import mean_loss
+from prime_audit.modules.training import descend, mean_loss
 
 _FILE: Final = "gates.safetensors"
 _LARGEST_GRADIENT: Final = 0.3
@@ -131,10 +131,7 @@ def _optimise(
                 f"the loss of the gates is not finite at step {step + 1} of {settings.steps}",
                 hint="lower the lr of the method per-pcs, or use model.dtype: float32",
             )
-        optimiser.zero_grad(set_to_none=True)
-        torch.autograd.backward(loss)
-        nn.utils.clip_grad_norm_(gates, _LARGEST_GRADIENT)
-        optimiser.step()
+        descend(optimiser, gates, loss, _LARGEST_GRADIENT)
 
 
 def write_gates(gates: Mapping[str, Tensor], folder: Path) -> None:

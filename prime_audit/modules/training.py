@@ -170,10 +170,24 @@ def _optimise(lm: LanguageModel, encoded: Sequence[Encoded], training: TrainingC
                 f"the training loss is not finite at step {step + 1} of {len(batches)}",
                 hint="lower training.lr, or use model.dtype: float32",
             )
-        optimiser.zero_grad(set_to_none=True)
-        torch.autograd.backward(loss)
-        nn.utils.clip_grad_norm_(parameters, _LARGEST_GRADIENT)
-        optimiser.step()
+        descend(optimiser, parameters, loss, _LARGEST_GRADIENT)
+
+
+def descend(
+    optimiser: torch.optim.Optimizer, parameters: Sequence[Tensor], loss: Tensor, largest: float
+) -> None:
+    """Takes one step with the gradient of a loss, clipped to a norm.
+
+    Args:
+        optimiser: The optimiser of the parameters.
+        parameters: What is trained.
+        loss: A scalar.
+        largest: Largest norm of the whole gradient.
+    """
+    optimiser.zero_grad(set_to_none=True)
+    torch.autograd.backward(loss)
+    nn.utils.clip_grad_norm_(parameters, largest)
+    optimiser.step()
 
 
 def set_rate(optimiser: torch.optim.Optimizer, training: TrainingConfig, step: int, steps: int) -> None:

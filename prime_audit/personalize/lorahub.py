@@ -1,5 +1,7 @@
 """LoRAHub (arXiv:2307.13269): gradient-free search for weights that lower the loss on a few examples."""
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -8,7 +10,7 @@ from prime_audit.personalize.answers import Panel, Wanted
 from prime_audit.personalize.mixture import Mixture
 from prime_audit.personalize.registry import register
 from prime_audit.personalize.search import SearchSettings, minimise
-from prime_audit.personalize.types import Personalisation, SearchPoint, TargetContext
+from prime_audit.personalize.types import CHECK, Personalisation, SearchPoint, TargetContext
 
 Floats = NDArray[np.float64]
 # The published step: nevergrad's own, a sixth of the box.
@@ -58,6 +60,7 @@ def lorahub(context: TargetContext, settings: LoraHubMethod) -> Personalisation:
     )
     end = minimise(loss, mixture.dimension, how)
     loss(end.recommendation[None])
+    points[-1] = replace(points[-1], part=CHECK)
     return Personalisation(
         prompt=context.plain_prompt,
         adapter=mixture.export(end.recommendation),
@@ -65,7 +68,7 @@ def lorahub(context: TargetContext, settings: LoraHubMethod) -> Personalisation:
         weights=mixture.own_share(end.recommendation),
         points=tuple(points),
         chosen=len(points) - 1,
-        notes={"optimiser": end.algorithm, "evaluations": len(points), "space": settings.space},
+        notes={"optimiser": end.algorithm, "evaluations": len(points) - 1, "space": settings.space},
     )
 
 

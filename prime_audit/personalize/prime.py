@@ -7,7 +7,8 @@ the base is one of the candidates. ``preset: official`` takes all three back. Th
 add a profile and a retrieved item to a copy of each history item, are not reproduced.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,7 @@ from prime_audit.personalize.racing import race
 from prime_audit.personalize.registry import register
 from prime_audit.personalize.search import SearchEnd, SearchSettings, check_budget, minimise
 from prime_audit.personalize.starts import start_points
-from prime_audit.personalize.types import Note, Personalisation, TargetContext
+from prime_audit.personalize.types import CHECK, Note, Personalisation, TargetContext
 
 FINALISTS = 6  # candidates that the selection part sees: few enough not to over-fit it
 # The items that choose among finalists also say how much the best one gains, which flatters it.
@@ -157,26 +158,11 @@ def _best_on_selection(
     base = judged[0]
     best = max(range(len(judged)), key=lambda i: judged[i].value(alpha))
     gain, error = paired_gain(judged[best], base, alpha)
-    points = tuple(one.point for one in (*found.evaluations, *judged))
     notes = _notes(found, settings) | {"selection_items": base.items, GAIN: gain, GAIN_ERROR: error}
+    every = [*found.evaluations, *judged]
     if best == 0 or gain <= settings.margin + settings.margin_errors * error:
-        return Personalisation(
-            prompt=context.plain_prompt,
-            reverted=True,
-            reason="no candidate beat the base on the selection part by the margin",
-            points=points,
-            notes=notes,
-        )
-    weights = judged[best].weights
-    return Personalisation(
-        prompt=context.plain_prompt,
-        adapter=mixture.export(weights),
-        sources=context.sharers,
-        weights=mixture.own_share(weights),
-        points=points,
-        chosen=len(found.evaluations) + best,
-        notes=notes,
-    )
+        return _base(context, every, notes, "no candidate beat the base on the selection part by the margin")
+    return _merge(context, mixture, every, notes, len(found.evaluations) + best)
 
 
 def finalists(found: Explored, alpha: float, dimension: int) -> list[Floats]:
@@ -216,26 +202,39 @@ def _as_recommended(
     context: TargetContext, mixture: Mixture, objective: Objective, found: Explored, settings: PrimeMethod
 ) -> Personalisation:
     """Deploys the recommendation, or the base if it beats the best evaluated point (as published)."""
-    base, recommended = objective.evaluate(np.stack([np.zeros(mixture.dimension), found.end.recommendation]))
-    every = [*found.evaluations, base, recommended]
-    points = tuple(one.point for one in every)
-    notes = _notes(found, settings)
+    last = objective.evaluate(np.stack([np.zeros(mixture.dimension), found.end.recommendation]))
+    # These two are measured on the search part but are no part of the search's budget.
+    base, recommended = (replace(one, part=CHECK) for one in last)
+    every, notes = [*found.evaluations, base, recommended], _notes(found, settings)
     if base.value(settings.alpha) > max(one.value(settings.alpha) for one in found.whole()):
-        return Personalisation(
-            prompt=context.plain_prompt,
-            reverted=True,
-            reason="the base beat every evaluated candidate on the history",
-            points=points,
-            notes=notes,
-        )
-    weights = recommended.weights
+        return _base(context, every, notes, "the base beat every evaluated candidate on the history")
+    return _merge(context, mixture, every, notes, len(every) - 1)
+
+
+def _base(
+    context: TargetContext, every: Sequence[Evaluation], notes: Mapping[str, Note], reason: str
+) -> Personalisation:
+    """The base, with the record of the search."""
+    points = tuple(one.point for one in every)
+    return Personalisation(context.plain_prompt, reverted=True, reason=reason, points=points, notes=notes)
+
+
+def _merge(
+    context: TargetContext,
+    mixture: Mixture,
+    every: Sequence[Evaluation],
+    notes: Mapping[str, Note],
+    chosen: int,
+) -> Personalisation:
+    """The merge of one evaluated candidate, with the record of the search."""
+    weights = every[chosen].weights
     return Personalisation(
         prompt=context.plain_prompt,
         adapter=mixture.export(weights),
         sources=context.sharers,
         weights=mixture.own_share(weights),
-        points=points,
-        chosen=len(every) - 1,
+        points=tuple(one.point for one in every),
+        chosen=chosen,
         notes=notes,
     )
 

@@ -12,6 +12,9 @@ from prime_audit.data import Item, Task, User
 from prime_audit.models import LanguageModel, predict
 from prime_audit.modules import AdapterBank, LoraModule
 
+# The part of a point that was measured after the search, outside of its budget.
+CHECK = "check"
+
 PromptBuilder = Callable[[Item], str]
 Note = str | float | int | bool
 
@@ -24,7 +27,8 @@ class SearchPoint:
         weights: Merge weights, one per sharer; or one per sharer and layer, sharer by sharer.
         utility: U(w), mean normalised task metric in [0, 1] or whatever the objective maximises.
         similarity: S(w), the privacy term; in [0, 1] where it is the agreement with the sharers' outputs.
-        part: ``search`` or ``selection``: the part of the target's history it was evaluated on.
+        part: ``search`` or ``selection``: the part of the target's history it was evaluated on; ``check`` for
+            what was measured on the search part after the search had ended.
         items: How many items of that part it was evaluated on; fewer than all if it was raced out.
     """
 
