@@ -23,7 +23,10 @@ def personalize(
     ctx: typer.Context,
     base: Annotated[str, typer.Option("--base", help="Base model: tiny, smollm2, a folder, or a hub id.")],
     adapters: Annotated[
-        Path, typer.Option("--adapters", help="Folder of PEFT adapters, one sub-folder per sharer.")
+        Path,
+        typer.Option(
+            "--adapters", help="Folder of PEFT adapters, one sub-folder per sharer; or a finished run."
+        ),
     ],
     history: Annotated[
         Path,

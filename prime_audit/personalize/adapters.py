@@ -1,10 +1,11 @@
-"""Reading a folder of other people's adapters, one sub-folder per sharer, all for one base."""
+"""Reading other people's adapters for one base: a folder with one per sharer, or those of a finished run."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from prime_audit.core import check_id, inside, read_json
+from prime_audit.core import check_id, default_store, inside, read_json
 from prime_audit.errors import DataError, ModelError, PrimeAuditError
 from prime_audit.models import LanguageModel
 from prime_audit.modules import LoraModule, read_module
@@ -15,27 +16,82 @@ _PICKLES: Final = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 _SHOWN: Final = 20
 
 
-def read_adapters(folder: Path, base: LanguageModel) -> dict[str, LoraModule]:
-    """Reads every sub-folder of a folder as a PEFT adapter.
+@dataclass(frozen=True)
+class Adapters:
+    """Where the sharers' adapters lie.
+
+    Attributes:
+        root: No adapter may lie, or link, outside of it.
+        folders: Each sharer's adapter, sorted by name.
+        adaptation: The adapter that a run's base was adapted with, if they come from a run that did so.
+    """
+
+    root: Path
+    folders: Mapping[str, Path]
+    adaptation: Path | None = None
+
+
+def find_adapters(folder: Path) -> Adapters:
+    """Finds the sharers' adapters in a folder, or in the store where a run has left them.
 
     Args:
-        folder: Its sub-folders are named after the sharers; hidden ones and plain files are left aside.
+        folder: Its sub-folders are named after the sharers (hidden ones and plain files are left aside); or
+            a run directory of `prime-audit evaluate`.
+
+    Returns:
+        Where they are.
+
+    Raises:
+        DataError: There is no such folder, a name is not usable, or the run trained no sharer's module.
+        ModelError: The store has lost a module of the run.
+    """
+    manifest = folder / "manifest.json"
+    if not manifest.is_file():
+        return Adapters(folder, {name: folder / name for name in _sharers(folder)})
+    content = read_json(manifest)
+    trained = content.get("modules") if isinstance(content, dict) else None
+    sharers = trained.get("sharers") if isinstance(trained, dict) else None
+    if not isinstance(trained, dict) or not isinstance(sharers, dict) or not sharers:
+        raise DataError(
+            f"{folder}: this run trained no sharer's module", hint="name a run with a merging method"
+        )
+    root = default_store() / "modules"
+    folders = {
+        check_id(str(name), "sharer", str(manifest)): root / check_id(str(key), "module", str(manifest))
+        for name, key in sorted(sharers.items())
+    }
+    key = trained.get("adaptation")
+    adaptation = root / check_id(str(key), "module", str(manifest)) if key else None
+    lost = [place.name for place in (*folders.values(), adaptation) if place and not place.is_dir()]
+    if lost:
+        raise ModelError(
+            f"{folder}: the store {root} no longer holds its module {lost[0]}",
+            hint="the same `prime-audit evaluate` trains it again; PRIME_AUDIT_CACHE must name its store",
+        )
+    return Adapters(root, folders, adaptation)
+
+
+def read_adapters(found: Adapters, base: LanguageModel) -> dict[str, LoraModule]:
+    """Reads every sharer's PEFT adapter.
+
+    Args:
+        found: Where they lie.
         base: The base that all adapters were trained on.
 
     Returns:
         The modules by sharer, sorted by name.
 
     Raises:
-        DataError: There is no such folder, a name is not usable, or a link leads out of the folder.
+        DataError: A link leads out of the folder.
         ModelError: An adapter cannot be used (every one is named), a sharer appears twice, or the adapters
             do not belong together.
     """
-    names = _sharers(folder)
+    folder, names = found.root, list(found.folders)
     modules: dict[str, LoraModule] = {}
     faults: list[PrimeAuditError] = []
-    for name in names:
+    for name, path in found.folders.items():
         try:
-            modules[name] = _read(folder, name, base)
+            modules[name] = _read(folder, path, base)
         except (DataError, ModelError) as error:
             faults.append(error)
     if len(faults) == 1:
@@ -49,7 +105,7 @@ def read_adapters(folder: Path, base: LanguageModel) -> dict[str, LoraModule]:
         )
     _refuse_twins(modules)
     _refuse_mixed_targets(modules)
-    _refuse_mixed_bases(folder, list(modules))
+    _refuse_mixed_bases(found.folders)
     return modules
 
 
@@ -77,8 +133,7 @@ def _sharers(folder: Path) -> list[str]:
     return names
 
 
-def _read(folder: Path, name: str, base: LanguageModel) -> LoraModule:
-    path = folder / name
+def _read(folder: Path, path: Path, base: LanguageModel) -> LoraModule:
     for part in (path, path / CONFIG, path / WEIGHTS):
         try:
             inside(folder, part.absolute())
@@ -127,9 +182,9 @@ def _shape(module: LoraModule, layer: str) -> str:
     return f"{b.shape[0]} x {a.shape[1]}"
 
 
-def _refuse_mixed_bases(folder: Path, names: list[str]) -> None:
+def _refuse_mixed_bases(folders: Mapping[str, Path]) -> None:
     """Equal shapes prove nothing: two fine-tunes of one architecture fit each other's adapters."""
-    declared = {name: base for name in names if (base := declared_base(folder / name))}
+    declared = {name: base for name, path in folders.items() if (base := declared_base(path))}
     for name, base in declared.items():
         first = next(iter(declared))
         if base.casefold() != declared[first].casefold():

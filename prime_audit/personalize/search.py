@@ -19,6 +19,8 @@ Loss = Callable[[Floats], Floats]
 # nevergrad multiplies CMA's first step by this in a bounded box (by half of it from 18 dimensions on); it is
 # divided out, so that ``sigma`` is what it says.
 BOXED_STEP = 0.3
+# nevergrad hands COBYLA a tolerance that scipy replaces; a user can do nothing about it.
+warnings.filterwarnings("ignore", message="COBYLA: Invalid RHOEND")
 _SAME = 1e-12
 
 

@@ -18,7 +18,7 @@ from prime_audit.data import Item, Task, load_task, read_history
 from prime_audit.errors import ConfigError, DataError
 from prime_audit.models import LanguageModel, load_model, predict
 from prime_audit.modules import AdapterBank, LoraModule, merged_into, read_module
-from prime_audit.personalize.adapters import declared_base, read_adapters
+from prime_audit.personalize.adapters import Adapters, declared_base, find_adapters, read_adapters
 from prime_audit.personalize.built_in import METHODS
 from prime_audit.personalize.contract import checked
 from prime_audit.personalize.output import check_out, write_output
@@ -49,7 +49,8 @@ def personalize(
 
     Args:
         base: The base model: `tiny`, `smollm2`, a folder, or a hub id.
-        adapters: A folder with one PEFT adapter per sub-folder, named after the sharer.
+        adapters: A folder with one PEFT adapter per sub-folder, named after the sharer; or the directory of
+            a finished run, whose sharers' modules and adaptation are taken from the store.
         history: The person's history: a users.jsonl with one target, or one item per line.
         task: A task id, or the path of a task file.
         out: The folder to write; it appears whole or not at all.
@@ -75,10 +76,14 @@ def personalize(
     check_out(Path(out), Path(adapters), force)
     asked = load_task(task)
     target = read_history(Path(history), asked)
+    found = find_adapters(Path(adapters))
+    if adapt is None and found.adaptation is not None:
+        say("the base is adapted to the task as it was in that run")
+        adapt = found.adaptation
     pretrained, lm, adaptation = _load_base(model, adapt)
-    modules = read_adapters(Path(adapters), lm)
+    modules = read_adapters(found, lm)
     say(f"{len(modules)} adapters and {len(target.history)} history items on {pretrained.name}")
-    _note_other_base(Path(adapters), modules, pretrained.name, say)
+    _note_other_base(found, pretrained.name, say)
     context = TargetContext(asked, target, lm, Seeds(seed))
     check_history(context, settings, Path(history))
     base_alone, alone = utility_alone(lm, asked, target.history, modules)
@@ -247,11 +252,9 @@ def _load_base(
     return pretrained, merged_into(pretrained, adaptation), adaptation
 
 
-def _note_other_base(
-    folder: Path, modules: Mapping[str, LoraModule], base: str, say: Callable[[str], None]
-) -> None:
+def _note_other_base(found: Adapters, base: str, say: Callable[[str], None]) -> None:
     """The shapes fit; only a person can tell whether two names are one model."""
-    declared = next(filter(None, (declared_base(folder / name) for name in modules)), "")
+    declared = next(filter(None, map(declared_base, found.folders.values())), "")
     if declared and declared.casefold() != _shown(base).rpartition("/")[2].casefold():
         say(f"note: the adapters say that they are for '{declared}'; make sure that this is '{_shown(base)}'")
 

@@ -56,6 +56,15 @@ def manifest(bench: Workbench, started: str, seconds: dict[str, float], adapted_
             "overlaps": len(overlaps(bench.holdout, bench.dataset)),
         },
         "adapted_on": adapted_on,
+        # Keys of the store, where `prime-audit personalize` finds the modules again.
+        "modules": {
+            "adaptation": bench.keys.get("adapt"),
+            "sharers": {
+                user.id: bench.keys[f"train/{user.id}"]
+                for user in bench.dataset.sharers
+                if f"train/{user.id}" in bench.keys
+            },
+        },
         "model": {"name": bench.pretrained.name, "digest": bench.pretrained.digest},
         "device": str(bench.pretrained.device),
         "dtype": str(bench.pretrained.model.dtype).removeprefix("torch."),

@@ -22,7 +22,7 @@ from prime_audit.modules import read_module
 from prime_audit.personalize import METHODS, Method
 from prime_audit.personalize.standalone import usable_method
 from tests.e2e.conftest import Trained, plain
-from tests.support import ROOT
+from tests.support import ROOT, run_cli
 
 ADAPTER = {"adapter_config.json", "adapter_model.safetensors"}
 FILES = {"README.md", "private.json", *ADAPTER}
@@ -75,6 +75,49 @@ def test_plain_peft_gets_the_reported_utility(
         assert reported["items"] == len(items)
         assert reported["deployed"] > reported["base"]
         assert plain_utility(trained, out, items) == pytest.approx(reported["deployed"], abs=1e-6)
+
+
+def test_a_finished_run_stands_for_its_adapters_and_its_adaptation(trained: Trained, tmp_path: Path) -> None:
+    listed = trained.personalize(tmp_path / "listed", "--method", "uniform")
+    assert listed.code == 0, listed.stderr
+    run = trained.home / "reports" / "small"
+    words: list[str | Path] = [
+        "--base",
+        "tiny",
+        "--adapters",
+        run,
+        "--history",
+        trained.history,
+        "--task",
+        "lamp-4",
+    ]
+    out = tmp_path / "from-run"
+    taken = run_cli("personalize", *words, "--method", "uniform", "--out", out, home=trained.home)
+    assert taken.code == 0, taken.stderr
+    assert "adapted to the task as it was in that run" in taken.stderr
+    for name in ADAPTER:
+        assert (out / name).read_bytes() == (tmp_path / "listed" / name).read_bytes()
+
+
+def test_a_run_whose_modules_are_gone_is_named(trained: Trained, tmp_path: Path) -> None:
+    run = trained.home / "reports" / "small"
+    words: list[str | Path] = [
+        "--base",
+        "tiny",
+        "--adapters",
+        run,
+        "--history",
+        trained.history,
+        "--task",
+        "lamp-4",
+    ]
+    elsewhere = tmp_path / "home"
+    elsewhere.mkdir()
+    finished = run_cli("personalize", *words, "--out", tmp_path / "out", home=elsewhere)
+    assert finished.code == 2
+    assert "no longer holds its module" in finished.stderr
+    assert "PRIME_AUDIT_CACHE" in finished.stderr
+    assert not (tmp_path / "out").exists()
 
 
 def test_the_folder_is_whole_and_private(trained: Trained, searched: tuple[Path, dict[str, Any]]) -> None:

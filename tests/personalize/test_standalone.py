@@ -17,7 +17,7 @@ from prime_audit.errors import ConfigError, DataError, OutputError
 from prime_audit.models import LanguageModel, load_model
 from prime_audit.modules import LoraModule, write_module
 from prime_audit.personalize import METHODS, Personalisation, TargetContext, predict_with, registry
-from prime_audit.personalize.adapters import read_adapters
+from prime_audit.personalize.adapters import find_adapters, read_adapters
 from prime_audit.personalize.output import check_out
 from prime_audit.personalize.standalone import check_history, usable_method, utility_alone
 from prime_audit.utility import score
@@ -137,7 +137,7 @@ def test_ranks_may_differ_and_hidden_folders_and_files_are_left_aside(
     write_module(module_of(lm, 2, 5), tmp_path / "a", "hub/Tiny")
     (tmp_path / ".git").mkdir()
     (tmp_path / "notes.txt").write_text("x")
-    found = read_adapters(tmp_path, lm)
+    found = read_adapters(find_adapters(tmp_path), lm)
     assert list(found) == ["a", "b"]
     assert found["b"].digest == module_of(lm, 1, 2).digest
 
@@ -150,12 +150,12 @@ def test_a_linked_file_that_leads_out_is_refused_and_one_that_stays_is_read(
     weights = folder / "a" / "adapter_model.safetensors"
     weights.rename(folder / "blob")
     weights.symlink_to("../blob")
-    assert list(read_adapters(folder, lm)) == ["a"]
+    assert list(read_adapters(find_adapters(folder), lm)) == ["a"]
     (folder / "blob").rename(tmp_path / "blob")
     weights.unlink()
     weights.symlink_to("../../blob")
     with pytest.raises(DataError, match=r"safetensors: a link that leads out of .*adapters"):
-        read_adapters(folder, lm)
+        read_adapters(find_adapters(folder), lm)
 
 
 @pytest.mark.parametrize(
@@ -168,16 +168,16 @@ def test_a_folder_without_usable_names(
     for name in names:
         (tmp_path / name).mkdir()
     with pytest.raises(DataError, match=message):
-        read_adapters(tmp_path, lm)
+        read_adapters(find_adapters(tmp_path), lm)
 
 
 def test_the_adapter_itself_is_not_a_folder_of_adapters(lm: LanguageModel, tmp_path: Path) -> None:
     write_module(module_of(lm, 1), tmp_path / "a", "tiny")
     with pytest.raises(DataError, match="one adapter, not a folder of adapters") as caught:
-        read_adapters(tmp_path / "a", lm)
+        read_adapters(find_adapters(tmp_path / "a"), lm)
     assert "folder above" in caught.value.hint
     with pytest.raises(DataError, match="no such folder"):
-        read_adapters(tmp_path / "nowhere", lm)
+        read_adapters(find_adapters(tmp_path / "nowhere"), lm)
 
 
 def test_where_the_result_may_go(tmp_path: Path) -> None:
