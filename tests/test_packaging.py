@@ -32,8 +32,8 @@ def test_every_dependency_is_pinned_for_ci() -> None:
 def test_ci_ends_with_the_readme_test_command() -> None:
     script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
     last = script.rstrip().splitlines()[-1].replace('"$venv/bin/python"', "python")
-    assert last == "python -m pytest"
-    assert ".venv/bin/python -m pytest\n" in README
+    assert last == "python -m pytest -n 2 --dist loadfile"
+    assert f".venv/bin/{last}\n" in README
     install = "install -q -c constraints.txt -e '.[dev]'"
     assert install in script
     assert install in README
