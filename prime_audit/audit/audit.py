@@ -141,7 +141,7 @@ def _panels(
 
 
 def _merged_only(audited: Audited, scored: Sequence[Scored], flips: Flips) -> list[Metric]:
-    """The same AUC over the targets that did not fall back to the base, where some did."""
+    """The same figures over the merged pairs alone: no fall-back to the base, and a weight other than 0."""
     merged = [entry for entry in scored if entry.merged]
     if len(merged) == len(scored) or not merged:
         return []

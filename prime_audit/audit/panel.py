@@ -21,7 +21,7 @@ class Scored:
         subjects: Whose histories were scored, in this order.
         evidence: Scores of all their records, one subject after the other, and the base's on the same.
         signs: Sign of each subject's merge weight (+1 where it is zero): a negative weight turns a leak over.
-        merged: False if the method fell back to the base for this target.
+        merged: False if the method fell back to the base for this target, or gave the subject no weight.
     """
 
     target: str

@@ -41,6 +41,7 @@ def _studies() -> list[Row]:
             "id": name,
             "task": study.task,
             "model": study.model.base,
+            "needs": "--data" if study.data.path is None and study.data.layout != "auto" else "",
             "methods": [method.id for method in study.methods],
         }
         for name, study in studies.items()
@@ -64,6 +65,9 @@ def _methods() -> list[Row]:
         {"id": method.kind, "family": method.family, "label": method.label, "source": method.source}
         for method in METHODS.values()
     ]
+    prime = next(row for row in rows if row["id"] == "prime")
+    as_published = {"id": "official", "label": "PriME as published", "source": "preset of prime"}
+    rows.insert(rows.index(prime) + 1, {**prime, **as_published})
     # A plug-in is imported when a study names it and not before, so its name and package are all there is.
     plugins = installed("prime_audit.methods")
     return rows + [{"id": name, "family": "plug-in", "label": "", "source": who} for name, who in plugins]

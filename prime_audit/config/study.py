@@ -1,5 +1,6 @@
 """The study file as frozen models; every key of a study is declared here and nowhere else."""
 
+import difflib
 import json
 import re
 from collections import Counter
@@ -145,8 +146,12 @@ def _plugin_first(value: object, built_in: ValidatorFunctionWrapHandler) -> obje
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(map(str, first["loc"]))
-        keys = ", ".join(settings.model_fields)
-        raise ValueError(f"{kind}: {where}: {first['msg']} (its keys: {keys})") from error
+        keys = list(settings.model_fields)
+        if first["type"] == "extra_forbidden":
+            close = difflib.get_close_matches(where, keys, n=1)
+            meant = f"did you mean '{close[0]}'?" if close else f"valid here: {', '.join(keys)}"
+            raise ValueError(f"{kind}: unknown key '{where}'; {meant}") from error
+        raise ValueError(f"{kind}: {where}: {first['msg']}") from error
 
 
 def _as_plugin_or_built_in(method: MethodSettings, info: SerializationInfo) -> dict[str, object]:

@@ -12,7 +12,7 @@ from typing import Final
 
 import numpy as np
 
-from prime_audit.config import MethodSettings, ModelConfig, PrimeMethod, load_method
+from prime_audit.config import LoraHubMethod, MethodSettings, ModelConfig, PrimeMethod, load_method
 from prime_audit.core import Seeds, default_store
 from prime_audit.data import Item, Task, load_task, read_history
 from prime_audit.errors import ConfigError, DataError
@@ -24,9 +24,12 @@ from prime_audit.personalize.contract import checked
 from prime_audit.personalize.output import check_out, write_output
 from prime_audit.personalize.prime import split_history
 from prime_audit.personalize.record import Deployed, Measured, Record
+from prime_audit.personalize.search import check_budget
+from prime_audit.personalize.starts import least_starts
 from prime_audit.personalize.types import Method, Personalisation, TargetContext, predict_with
 from prime_audit.utility import score
 
+_FEW: Final = 8  # items below which a ranking of adapters is mostly chance
 _LONGEST_SEARCHED: Final = 2000  # items; a split that needs more than this is a slip of the settings
 
 
@@ -74,9 +77,10 @@ def personalize(
     if sharers < 1:
         raise ConfigError(f"sharers is {sharers}: at least one adapter is merged")
     check_out(Path(out), Path(adapters), force)
+    found = find_adapters(Path(adapters))
+    check_search(settings, min(sharers, len(found.folders)))
     asked = load_task(task)
     target = read_history(Path(history), asked)
-    found = find_adapters(Path(adapters))
     if adapt is None and found.adaptation is not None:
         say("the base is adapted to the task as it was in that run")
         adapt = found.adaptation
@@ -88,7 +92,10 @@ def personalize(
     check_history(context, settings, Path(history))
     base_alone, alone = utility_alone(lm, asked, target.history, modules)
     ranked = sorted(alone, key=lambda name: (-alone[name], name))[:sharers]
-    say(f"{kind.label}: merging {len(ranked)} of them, those that answer the history best alone")
+    name = kind.label if settings.id == settings.kind else f"{kind.label} ({settings.id})"
+    say(f"{name}: merging {len(ranked)} of them, those that answer the history best alone")
+    if len(target.history) < _FEW:
+        say(f"note: {len(target.history)} items say little about which adapters are best")
     similarity = {name: alone[name] for name in ranked}
     context = replace(context, sharers=tuple(ranked), similarity=similarity, module=modules.__getitem__)
     deployed = checked(kind, context, kind.personalise(context, settings))
@@ -144,6 +151,23 @@ def _why_not(kind: Method) -> str:
     if "of" in kind.settings.model_fields:
         return "it is a control, built from what another method deployed"
     return "" if kind.family == "merging" else "it merges no adapters"
+
+
+def check_search(settings: MethodSettings, sharers: int) -> None:
+    """Refuses a budget that holds no generation, before anything is loaded.
+
+    Args:
+        settings: The method's settings.
+        sharers: How many adapters are merged.
+
+    Raises:
+        ConfigError: The budget is too small; the text says what would do.
+    """
+    if isinstance(settings, PrimeMethod):
+        starts = least_starts(settings.starts, sharers)
+        check_budget(settings.optimiser, settings.budget, settings.population, sharers, starts)
+    elif isinstance(settings, LoraHubMethod):
+        check_budget(settings.optimiser, settings.budget, None, sharers)
 
 
 def check_history(context: TargetContext, settings: MethodSettings, path: Path) -> None:

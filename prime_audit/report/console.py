@@ -62,4 +62,4 @@ def _next(source: Source, run_dir: Path) -> str:
     if source.results.status != "complete":
         study = shlex.quote(str(run_dir / "config.resolved.yaml"))
         return f"prime-audit evaluate {study} --out {shlex.quote(str(run_dir))}"
-    return f"python -m webbrowser {shlex.quote(str(run_dir / 'report.html'))}"
+    return "open the report in a browser"

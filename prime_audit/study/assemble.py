@@ -1,6 +1,6 @@
 """From finished units to results.json: a pure function of the units' outputs and the evidence files."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -107,10 +107,10 @@ def _groups(bench: Workbench, outputs: Outputs) -> list[Subjects]:
         if "base" in controls:
             alarms[CONTROL_BASE] = _base_about_sharers(bench, outputs)
         if "placebo" in controls:
-            alarms[PLACEBO] = _per_target(bench, outputs, PLACEBO)
+            alarms[PLACEBO] = _per_pair(bench, outputs, PLACEBO)
         counterfactuals = {WITHOUT: _without(bench, outputs)} if "without-sharer" in controls else {}
         references = {OWN_MODULE: _own_modules(bench, outputs)} if "own-module" in controls else {}
-        methods = {method.id: _per_target(bench, outputs, method.id) for method in merging}
+        methods = {method.id: _per_pair(bench, outputs, method.id) for method in merging}
         groups.append(Subjects("sharer", methods, alarms, references, counterfactuals))
     if own:
         targets = [target.id for target in bench.dataset.targets]
@@ -120,15 +120,19 @@ def _groups(bench: Workbench, outputs: Outputs) -> list[Subjects]:
     return groups
 
 
-def _per_target(bench: Workbench, outputs: Outputs, method: str) -> list[Scored]:
+def _per_pair(bench: Workbench, outputs: Outputs, method: str) -> list[Scored]:
+    """An entry per target and selected sharer; a sharer with no weight in the merge counts as not merged."""
     scored = []
     for target, selected in outputs["select"]["selected"].items():
-        deployed = outputs.get(f"deploy/{method}/{target}", {})
-        weights = dict(zip(deployed.get("sources", []), deployed.get("weights", []), strict=True))
-        signs = tuple(-1 if weights.get(sharer, 0.0) < 0 else 1 for sharer in selected)
-        merged = not deployed.get("reverted", False)
-        name = f"score/{method}/{target}"
-        scored.append(_scored(bench, name, target, tuple(selected), signs, merged=merged))
+        deployed = outputs.get(f"deploy/{method}/{target}")
+        # The placebo is no method: it deploys nothing, and all its pairs stand.
+        weights = dict.fromkeys(selected, 1.0)
+        if deployed is not None:
+            weights = dict(zip(deployed["sources"], deployed["weights"], strict=True))
+        for sharer, evidence in _split(bench, f"score/{method}/{target}", selected):
+            weight = weights.get(sharer, 0.0)
+            sign = -1 if weight < 0 else 1
+            scored.append(Scored(target, (sharer,), evidence, (sign,), merged=weight != 0))
     return scored
 
 
@@ -137,14 +141,19 @@ def _without(bench: Workbench, outputs: Outputs) -> list[Scored]:
     scored = []
     for target, selected in outputs["select"]["selected"].items():
         name = f"score/{WITHOUT}/{target}"
-        whole, start = bench.evidence(name), 0
-        for sharer in selected:
-            places = np.arange(start, start + len(bench.member(sharer)))
-            start += len(places)
-            evidence = Evidence(whole.take(places), _base_scores(bench, (sharer,)))
+        for sharer, evidence in _split(bench, name, selected):
             merged = sharer not in outputs[name]["reverted"]
             scored.append(Scored(target, (sharer,), evidence, (1,), merged))
     return scored
+
+
+def _split(bench: Workbench, name: str, sharers: Sequence[str]) -> Iterator[tuple[str, Evidence]]:
+    """Cuts the evidence of a scoring unit into its sharers' parts, each beside the base's."""
+    whole, start = bench.evidence(name), 0
+    for sharer in sharers:
+        places = np.arange(start, start + len(bench.member(sharer)))
+        start += len(places)
+        yield sharer, Evidence(whole.take(places), _base_scores(bench, (sharer,)))
 
 
 def _scored(

@@ -8,7 +8,7 @@ import filelock
 import yaml
 
 from prime_audit.config import StudyConfig
-from prime_audit.core import Seeds, atomic_write_text, digest_json, make_private_dir, write_json
+from prime_audit.core import Seeds, atomic_write_text, digest_json, make_private_dir, read_json, write_json
 from prime_audit.data import draw_holdout
 from prime_audit.errors import ConfigError, OutputError
 from prime_audit.results import Results, write_results
@@ -78,14 +78,21 @@ def _run_locked(config: StudyConfig, out: Path, fresh: bool, progress: Progress,
     journal = Journal(out / "journal.jsonl")
     if journal.dropped_tail:
         progress.note("the journal's last line was cut off; its unit runs again")
-    if not all(finished(unit, journal) for unit in units):
+    whole = all(finished(unit, journal) for unit in units)
+    if not whole:
         # Until they are finished again, no earlier results may be read as this run's.
         for name in DERIVED:
             (out / name).unlink(missing_ok=True)
     outputs = run_units(units, journal, progress)
     results = assemble(bench, outputs)
     adapted_on = int(outputs["adapt"]["items"]) if "adapt" in outputs else 0
-    write_json(out / "manifest.json", manifest(bench, started, _seconds(units, journal), adapted_on))
+    described = manifest(bench, started, _seconds(units, journal), adapted_on)
+    if whole and (out / "manifest.json").is_file():
+        # Nothing was computed: when and by which command the run was made does not change.
+        earlier = read_json(out / "manifest.json")
+        kept = earlier if isinstance(earlier, dict) else {}
+        described |= {name: kept[name] for name in ("started", "finished", "command") if name in kept}
+    write_json(out / "manifest.json", described)
     write_results(out / "results.json", results)
     return results
 

@@ -55,7 +55,7 @@ def test_init_in_a_folder_that_is_not_there(tmp_path: Path, capsys: pytest.Captu
         (
             "methods",
             {
-                *("pretrained", "base", "rag", "oppu", "prime", "lorahub", "per-pcs"),
+                *("pretrained", "base", "rag", "oppu", "prime", "official", "lorahub", "per-pcs"),
                 *("nearest", "uniform", "task-arithmetic", "similarity", "ties", "dare"),
                 *("random-weights", "norm-matched", "rescaled"),
             },
@@ -91,7 +91,7 @@ def test_validate_counts_users_and_units(capsys: pytest.CaptureFixture[str]) -> 
     assert end("validate", "quickstart", "--set", "data.sharers=5", "--plan") == 0
     out = capsys.readouterr().out.splitlines()
     assert out[0].startswith("quickstart is valid: task lamp-4, 5 sharers, 12 targets")
-    counts = {line.split(maxsplit=1)[1]: int(line.split(maxsplit=1)[0]) for line in out[1:]}
+    counts = {line.split()[1]: int(line.split()[0]) for line in out[1:]}
     assert counts["train"] == 5 + 12
     assert counts.pop("units in all") == sum(counts.values())
 

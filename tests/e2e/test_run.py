@@ -46,7 +46,10 @@ def test_the_run_directory_is_whole_and_private(home: Path) -> None:
 def test_the_same_command_answers_from_the_finished_run(home: Path) -> None:
     results = home / "reports" / "small" / "results.json"
     before = results.read_bytes()
+    manifest = json.loads(results.with_name("manifest.json").read_text())
     finished = run_cli("evaluate", home / "study.yaml", "--json", home=home)
+    # Nothing was computed, so the run was still made when and as it was made.
+    assert json.loads(results.with_name("manifest.json").read_text()) == manifest
     assert finished.code == 0
     assert finished.stdout.encode() == before == results.read_bytes()
     total = int(re.findall(r"(\d+) units of work", finished.stderr)[0])

@@ -10,7 +10,7 @@ from prime_audit.report.sections.methods import methods_table
 from prime_audit.report.sections.roc import _rate
 from prime_audit.report.source import Source
 from prime_audit.report.svg import _without_bare_groups, shorter
-from prime_audit.results import Curve, Results
+from prime_audit.results import Curve, Metric, Results
 
 
 def point(name: str, utility: float, leak: float | None, family: str = "merging") -> PlanePoint:
@@ -56,11 +56,22 @@ def test_title_and_description_are_escaped() -> None:
     assert ">&lt;/svg&gt;&amp;</desc>" in svg
 
 
-def test_rates_under_what_the_records_resolve_are_not_read() -> None:
+def test_a_rate_that_the_run_holds_is_not_read_off_the_thinned_curve(results: Results) -> None:
+    curve = next(curve for curve in results.curves if curve.attack == "reference")
+    fields = {"method": curve.method, "attack": "reference", "subject": curve.subject}
+    known = Metric.model_validate({"id": "mia.tpr_at_fpr_0.1", "value": 0.777, **fields})
+    unknown = {"value": None, "status": "undefined", "reason": "needs 300 non-member records"}
+    none = Metric.model_validate({"id": "mia.tpr_at_fpr_0.01", **unknown, **fields})
+    source = Source(results.model_copy(update={"metrics": (known, none)}), {}, None)
+    assert [_rate(source, curve, rate) for rate in (0.1, 0.01)] == ["0.777", "\u2013"]
+
+
+def test_rates_under_what_the_records_resolve_are_not_read(results: Results) -> None:
     curve = Curve(
         method="m", attack="a", fpr=(0.0, 0.05, 0.1, 1.0), tpr=(0.1, 0.2, 0.4, 1.0), resolvable_from=0.05
     )
-    assert [_rate(curve, rate) for rate in (0.01, 0.05, 0.07, 0.1, 0.5)] == [
+    source = Source(results, {}, None)
+    assert [_rate(source, curve, rate) for rate in (0.01, 0.05, 0.07, 0.1, 0.5)] == [
         "\u2013",
         "0.200",
         "0.200",

@@ -97,7 +97,7 @@ def test_console_is_short_and_ends_with_a_command(results: Results, gate: Gate) 
     assert len(lines) <= 12
     assert lines[0] == "\u2716 Gate failed: 2 of 4 limits broken"
     assert lines[2].startswith("  oppu         utility 0.580 (0.530 to 0.630); AUC 0.930")
-    assert lines[-1] == "Next: python -m webbrowser 'runs/a b/report.html'"
+    assert lines[-1] == "Next: open the report in a browser"
 
 
 @pytest.mark.parametrize("count", [0, 1, 6, 7, 30])

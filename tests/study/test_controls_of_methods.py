@@ -54,9 +54,26 @@ def metric(results: Results, name: str, method: str, attack: str | None = None) 
     (found,) = [
         m
         for m in results.metrics
-        if (m.id, m.method, m.attack) == (name, method, attack) and m.target is None and m.user is None
+        if (m.id, m.method, m.attack) == (name, method, attack)
+        and m.target is None
+        and m.user is None
+        and m.slice is None
     ]
     return found
+
+
+def test_a_selected_sharer_without_weight_is_not_counted_as_merged(run: Path, results: Results) -> None:
+    (nearest,) = deployed(run, "nearest")["sources"]
+    found = {
+        (m.method, m.user, bool(m.slice)): m.value
+        for m in results.metrics
+        if m.id == "mia.auc" and m.attack == "reference"
+    }
+    # The whole module of one sharer is deployed: about that one it gives away what the module itself does.
+    alone = found["control-own-module", nearest, False]
+    assert alone is not None
+    assert found["nearest", None, True] == pytest.approx(alone)
+    assert found["nearest", None, False] != pytest.approx(alone)
 
 
 def test_a_control_keeps_the_norm_that_it_is_built_for(run: Path) -> None:

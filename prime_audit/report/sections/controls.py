@@ -2,7 +2,7 @@
 
 from prime_audit.report.parts import Table
 from prime_audit.report.source import Source
-from prime_audit.report.words import cell, control_behaviour, unexpected_controls
+from prime_audit.report.words import DASH, cell, control_behaviour, unexpected_controls
 
 _MARKS = {"as expected": "✔", "NOT as expected": "✖", "measured": "•", "not measured": "?"}
 
@@ -23,8 +23,11 @@ def view(source: Source) -> dict[str, object] | None:
     for control in source.controls:
         expected, seen = control_behaviour(source, control)
         figures = (cell(source.metric("mia.auc", control.id, attack)) for attack in attacks)
-        rows.append((control.id, expected, f"{_MARKS[seen]} {seen}", *figures))
-    head = ("Control", "What it must do", "What it did", *(f"AUC {attack}" for attack in attacks))
+        known = [f.p for f in source.results.findings if f.method == control.id and f.p is not None]
+        p = f"{min(known):.3g}" if known else DASH
+        rows.append((control.id, expected, f"{_MARKS[seen]} {seen}", p, *figures))
+    names = (f"AUC {attack}" for attack in attacks)
+    head = ("Control", "What it must do", "What it did", "p over all attacks", *names)
     return {
         "table": Table("Controls", head, tuple(rows), text=3),
         "unexpected": unexpected_controls(source),

@@ -40,7 +40,9 @@ def _figure(source: Source, attack: str, curves: list[Curve]) -> Figure:
         f"The shaded region rests on too few records to be read.{left} The table below holds the rates."
     )
     name = f"roc-{attack.replace('+', 'p').replace('.', '-')}"
-    return Figure(name, title, description, roc(name, title, description, shown), _table(title, ranked))
+    return Figure(
+        name, title, description, roc(name, title, description, shown), _table(source, title, ranked)
+    )
 
 
 def _auc(source: Source, curve: Curve) -> float:
@@ -48,14 +50,31 @@ def _auc(source: Source, curve: Curve) -> float:
     return metric.value if metric is not None and metric.value is not None else 0.0
 
 
-def _table(title: str, curves: list[Curve]) -> Table:
-    rows = tuple((curve.method, *(_rate(curve, rate) for rate in _RATES)) for curve in curves)
+def _table(source: Source, title: str, curves: list[Curve]) -> Table:
+    twice = {curve.method for curve in curves if sum(other.method == curve.method for other in curves) > 1}
+    names = [
+        f"{curve.method} ({curve.subject}s)" if curve.method in twice else curve.method for curve in curves
+    ]
+    rows = tuple(
+        (name, *(_rate(source, curve, rate) for rate in _RATES))
+        for name, curve in zip(names, curves, strict=True)
+    )
     head = ("Method", *(f"TPR at {100 * rate:g} % FPR" for rate in _RATES))
     return Table(f"{title}: true positive rates", head, rows)
 
 
-def _rate(curve: Curve, rate: float) -> str:
+def _rate(source: Source, curve: Curve, rate: float) -> str:
     """The highest true positive rate up to a false positive rate; a dash where it cannot be resolved."""
+    known = [
+        metric
+        for metric in source.results.metrics
+        if (metric.id, metric.method, metric.attack) == (f"mia.tpr_at_fpr_{rate}", curve.method, curve.attack)
+        and metric.subject == curve.subject
+        and metric.slice is None
+    ]
+    if known:
+        # The curve is thinned for drawing: where the run holds the rate itself, that is shown.
+        return number(known[0].value)
     if curve.resolvable_from is not None and rate < curve.resolvable_from:
         return DASH
     return number(

@@ -49,7 +49,8 @@ def _notes(source: Source, finding: Finding) -> list[str]:
     worst = source.metric("mia.auc_worst", finding.method, finding.attack or source.primary)
     if worst is not None and worst.value is not None:
         one = "The most exposed person" if finding.subject != "target" else "The most exposed target"
-        notes.append(f"{one}: AUC {words.cell(worst)}.")
+        wider = ", wider than in the table of people since the worst one was picked" if worst.ci else ""
+        notes.append(f"{one}: AUC {words.cell(worst)}{wider}.")
     back = source.reverted(finding.method)
     if back:
         merged = source.metric("mia.auc", finding.method, finding.attack or source.primary, merged=True)
