@@ -93,7 +93,7 @@ def test_validate_counts_users_and_units(capsys: pytest.CaptureFixture[str]) -> 
     assert out[0].startswith("quickstart is valid: task lamp-4, 5 sharers, 12 targets")
     counts = {line.split()[1]: int(line.split()[0]) for line in out[1:]}
     assert counts["train"] == 5 + 12
-    assert counts.pop("units in all") == sum(counts.values())
+    assert counts.pop("units") == sum(counts.values())
 
 
 def test_report_of_something_that_is_no_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
