@@ -176,7 +176,7 @@ def test_equal_seeds_give_equal_bytes_and_others_do_not(tmp_path: Path) -> None:
     for name, seed in (("one", "5"), ("two", "5"), ("three", "6")):
         home = tmp_path / name
         home.mkdir()
-        study = write_study(home, methods=["base", {"kind": "prime", "budget": 8}])
+        study = write_study(home, methods=["base", {"kind": "prime", "budget": 12}])
         assert run_cli("evaluate", study, "--seed", seed, "--out", home / "run", home=home).code == 0
         written.append((home / "run" / "results.json").read_bytes())
     assert written[0] == written[1]
