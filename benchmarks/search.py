@@ -12,7 +12,8 @@ Compared are, for one CMA generation over three sharers' modules on LaMP-3 promp
 - ``vs_plain_text``: on headlines, PEFT merge and ``generate`` with EOS over decoding the whole generation
 - ``vs_sequential``: one candidate after another over the whole generation at once (both with our code)
 
-The sharers' modules are random and small: what they say does not matter, how long it takes does.
+As in a study the base is adapted to the task first, on a few made-up answers, so that it says a label and
+stops. The sharers' modules are random and small: what they say does not matter, how long it takes does.
 ``same_labels`` and ``same_texts`` are the shares of equal answers (of labels, where both parse).
 """
 
@@ -35,12 +36,12 @@ import torch
 from numpy.typing import NDArray
 from peft import PeftModel
 
-from prime_audit.config import ModelConfig
+from prime_audit.config import ModelConfig, TrainingConfig
 from prime_audit.data import TASKS, Task
-from prime_audit.models import LanguageModel, generate, load_model, score_labels
+from prime_audit.models import Example, LanguageModel, generate, load_model, score_labels
 from prime_audit.models.encoding import encode_prompts
 from prime_audit.models.forward import pad, states_of
-from prime_audit.modules import AdapterBank, LoraModule, write_module
+from prime_audit.modules import AdapterBank, LoraModule, adapt, merged_into, write_module
 from prime_audit.personalize.search import SearchSettings, minimise
 from prime_audit.study.store import default_store
 
@@ -76,7 +77,7 @@ def main() -> None:
     if asked.threads:
         torch.set_num_threads(asked.threads)
     config = ModelConfig(base=asked.model, dtype="float32", device=asked.device)
-    setup = _setup(load_model(config, default_store()), asked.items)
+    setup = _setup(_adapted(load_model(config, default_store())), asked.items)
     found = {"machine": _machine(setup.lm), "items": setup.items, "candidates": len(setup.candidates)}
     found |= _forward(setup, asked.repeats)
     found |= _labels(setup, asked.repeats)
@@ -105,6 +106,18 @@ def _setup(lm: LanguageModel, items: int) -> Setup:
 
     minimise(loss, SHARERS, SearchSettings("cma", 7, None, 0.3, 1.5, seed=1))
     return Setup(lm, modules, AdapterBank(modules), asked[0], items)
+
+
+def _adapted(lm: LanguageModel) -> LanguageModel:
+    task = TASKS["lamp-3"]
+    rng = np.random.default_rng(1)
+    words = [" ".join(rng.choice(WORDS, size=20)) for _ in range(48)]
+    examples = [
+        Example(task.prompt(text), task.completion(task.labels[i % len(task.labels)]))
+        for i, text in enumerate(words)
+    ]
+    training = TrainingConfig(lr=1e-3, epochs=1, batch_size=4)
+    return merged_into(lm, adapt(lm, examples, training, seed=1))
 
 
 def _random_module(layers: dict[str, torch.nn.Linear], generator: torch.Generator) -> LoraModule:

@@ -7,7 +7,7 @@ import pytest
 
 from tests.support import ROOT
 
-FILES = ("prime_audit", "attacks", "tests")
+FILES = ("prime_audit", "attacks", "tests", "benchmarks")
 
 
 @pytest.mark.timeout(900)
