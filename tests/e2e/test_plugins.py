@@ -84,8 +84,8 @@ def test_a_method_and_an_attack_of_other_packages_run_in_a_study(tmp_path: Path)
     assert re.search(r"\d+ finished units are reused", again.stderr)
     refused(
         validate(tmp_path, methods=["base", {"kind": "closest", "sclae": 1.0}]),
-        r"methods\[1\]: closest: sclae: Extra inputs are not permitted",
-        "its keys: kind, id, scale",
+        r"methods\[1\]: closest: unknown key 'sclae'",
+        "did you mean 'scale'",
     )
 
 
