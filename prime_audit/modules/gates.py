@@ -126,12 +126,8 @@ def _optimise(
     ]
     for step, batch in enumerate(batches[: settings.steps]):
         loss = mean_loss(lm, [encoded[i] for i in batch.tolist()])
-        if not math.isfinite(loss.item()):
-            raise ModelError(
-                f"the loss of the gates is not finite at step {step + 1} of {settings.steps}",
-                hint="lower the lr of the method per-pcs, or use model.dtype: float32",
-            )
-        descend(optimiser, gates, loss, _LARGEST_GRADIENT)
+        where = f"step {step + 1} of {settings.steps} of the gates"
+        descend(optimiser, loss, _LARGEST_GRADIENT, where, "the lr of the method per-pcs")
 
 
 def write_gates(gates: Mapping[str, Tensor], folder: Path) -> None:

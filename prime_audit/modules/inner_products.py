@@ -1,5 +1,6 @@
 """Inner products of modules, from which every merge's norm follows."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -29,6 +30,23 @@ def gram(modules: Sequence[LoraModule], *, per_layer: bool = False) -> NDArray[n
     layers = [_layer(modules, name) for name in common_layers(modules)]
     products = np.stack(layers) * np.outer(scalings, scalings)
     return products if per_layer else products.sum(axis=0)
+
+
+def merge_norm(modules: Sequence[LoraModule], weights: Sequence[float]) -> float:
+    """Returns the Frobenius norm of the merge ``Σ wᵢ sᵢ Bᵢ Aᵢ`` over all layers.
+
+    Args:
+        modules: The modules; they change the same layers.
+        weights: One merge weight per module.
+
+    Returns:
+        ``√(w' G w)`` with G of `gram`.
+
+    Raises:
+        ModelError: As for `gram`.
+    """
+    column = np.asarray(weights, dtype=np.float64)
+    return math.sqrt(max(0.0, float(column @ gram(modules) @ column)))
 
 
 def _layer(modules: Sequence[LoraModule], name: str) -> NDArray[np.float64]:

@@ -165,28 +165,30 @@ def _optimise(lm: LanguageModel, encoded: Sequence[Encoded], training: TrainingC
     for step, batch in enumerate(batches):
         set_rate(optimiser, training, step, len(batches))
         loss = mean_loss(lm, [encoded[i] for i in batch.tolist()])
-        if not math.isfinite(loss.item()):
-            raise ModelError(
-                f"the training loss is not finite at step {step + 1} of {len(batches)}",
-                hint="lower training.lr, or use model.dtype: float32",
-            )
-        descend(optimiser, parameters, loss, _LARGEST_GRADIENT)
+        descend(optimiser, loss, _LARGEST_GRADIENT, f"step {step + 1} of {len(batches)}", "training.lr")
 
 
-def descend(
-    optimiser: torch.optim.Optimizer, parameters: Sequence[Tensor], loss: Tensor, largest: float
-) -> None:
+def descend(optimiser: torch.optim.Optimizer, loss: Tensor, largest: float, where: str, rate: str) -> None:
     """Takes one step with the gradient of a loss, clipped to a norm.
 
     Args:
-        optimiser: The optimiser of the parameters.
-        parameters: What is trained.
+        optimiser: The optimiser; what it holds is trained.
         loss: A scalar.
         largest: Largest norm of the whole gradient.
+        where: Which step it is, for the message.
+        rate: The setting that holds the learning rate, for the message.
+
+    Raises:
+        ModelError: The loss is not finite.
     """
+    if not math.isfinite(loss.item()):
+        raise ModelError(
+            f"the training loss is not finite at {where}",
+            hint=f"lower {rate}, or use model.dtype: float32",
+        )
     optimiser.zero_grad(set_to_none=True)
     torch.autograd.backward(loss)
-    nn.utils.clip_grad_norm_(parameters, largest)
+    nn.utils.clip_grad_norm_([one for group in optimiser.param_groups for one in group["params"]], largest)
     optimiser.step()
 
 

@@ -2,7 +2,7 @@
 
 from prime_audit.personalize.built_in import METHODS
 from prime_audit.personalize.callable_package import personalize
-from prime_audit.personalize.contract import checked
+from prime_audit.personalize.contract import carry_out, checked
 from prime_audit.personalize.embedders import base_embedder, sentence_embedder, tfidf_embedder
 from prime_audit.personalize.mixture import Mixture
 from prime_audit.personalize.prime import selection_size
@@ -34,6 +34,7 @@ __all__ = [
     "SearchPoint",
     "TargetContext",
     "base_embedder",
+    "carry_out",
     "check_budget",
     "checked",
     "history_embedding",

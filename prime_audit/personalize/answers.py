@@ -21,6 +21,7 @@ from prime_audit.models import (
     score_tokens,
 )
 from prime_audit.modules import AdapterBank
+from prime_audit.utility import score
 
 Floats = NDArray[np.float64]
 Distributions = list[list[NDArray[np.floating]]]
@@ -50,6 +51,26 @@ class Answers:
     texts: list[list[str]]
     gold: Floats
     distributions: Distributions
+
+
+def utilities(
+    lm: LanguageModel, task: Task, items: Sequence[Item], bank: AdapterBank, candidates: Floats
+) -> list[float]:
+    """Returns the task's utility of several merges on the same items, measured in one batch.
+
+    Args:
+        lm: The base.
+        task: The task.
+        items: Items with answers.
+        bank: The modules.
+        candidates: Merge weights, one row per merge.
+
+    Returns:
+        One utility in [0, 1] per merge.
+    """
+    golds = [item.answer or "" for item in items]
+    answers = Panel(lm, task, items).ask(bank, candidates, Wanted())
+    return [score(task, said, golds).primary for said in answers.texts]
 
 
 class Panel:

@@ -4,11 +4,11 @@ import numpy as np
 
 from prime_audit.config import NearestMethod, SimilarityMethod, TaskArithmeticMethod, UniformMethod
 from prime_audit.errors import DataError
-from prime_audit.models import predict
-from prime_audit.modules import AdapterBank, LoraModule, export
+from prime_audit.modules import AdapterBank, export
+from prime_audit.personalize.answers import utilities
 from prime_audit.personalize.registry import register
+from prime_audit.personalize.starts import similarity_weights
 from prime_audit.personalize.types import Note, Personalisation, TargetContext
-from prime_audit.utility import score
 
 
 @register(
@@ -63,11 +63,8 @@ def task_arithmetic(context: TargetContext, settings: TaskArithmeticMethod) -> P
 )
 def similarity(context: TargetContext, settings: SimilarityMethod) -> Personalisation:
     """Weights sharer i with ``scale · exp(cosᵢ / temperature) / Σⱼ exp(cosⱼ / temperature)``."""
-    logits = np.array([context.similarity[sharer] for sharer in context.sharers]) / settings.temperature
-    # Subtracting the largest changes nothing but keeps a low temperature from overflowing.
-    shares = np.exp(logits - logits.max())
-    weights = settings.scale * shares / shares.sum()
-    return merge_of(context, tuple(float(weight) for weight in weights))
+    shares = similarity_weights(context, settings.temperature)
+    return merge_of(context, tuple(settings.scale * share for share in shares))
 
 
 def merge_of(
@@ -106,19 +103,8 @@ def _best_scale(context: TargetContext, settings: TaskArithmeticMethod) -> float
             f"method {settings.id}: target {context.target.id} has no history to choose the scale on",
             hint="set the method's 'scale', or give the target a history",
         )
-    modules: tuple[LoraModule, ...] = context.modules()
-    rows = np.repeat(np.array(settings.grid), len(items))
-    outputs = predict(
-        context.base,
-        context.task,
-        [context.plain_prompt(item) for item in items] * len(settings.grid),
-        adapters=AdapterBank(modules),
-        weights=np.tile(rows[:, None], (1, len(modules))),
-    )
-    golds = [item.answer or "" for item in items]
-    parts = [outputs[start : start + len(items)] for start in range(0, len(outputs), len(items))]
-    utility = {
-        scale: score(context.task, part, golds).primary
-        for scale, part in zip(settings.grid, parts, strict=True)
-    }
+    modules = context.modules()
+    candidates = np.repeat(np.array(settings.grid)[:, None], len(modules), axis=1)
+    found = utilities(context.base, context.task, items, AdapterBank(modules), candidates)
+    utility = dict(zip(settings.grid, found, strict=True))
     return min(utility, key=lambda scale: (-utility[scale], abs(scale), scale))

@@ -2,8 +2,26 @@
 
 import math
 
+from prime_audit.config import MethodSettings
 from prime_audit.errors import ConfigError
 from prime_audit.personalize.types import Method, Personalisation, TargetContext
+
+
+def carry_out(method: Method, context: TargetContext, settings: MethodSettings) -> Personalisation:
+    """Runs a method for one target and checks what it hands back.
+
+    Args:
+        method: The method.
+        context: What it may see of the target.
+        settings: Its settings.
+
+    Returns:
+        The personalisation.
+
+    Raises:
+        ConfigError: See `checked`.
+    """
+    return checked(method, context, method.personalise(context, settings))
 
 
 def checked(method: Method, context: TargetContext, found: Personalisation) -> Personalisation:

@@ -11,7 +11,7 @@ import numpy as np
 
 from prime_audit.config import NormMatchedMethod, RandomWeightsMethod, RescaledMethod
 from prime_audit.errors import ConfigError
-from prime_audit.modules import LoraModule, export
+from prime_audit.modules import LoraModule, merge_norm
 from prime_audit.personalize.averaging import merge_of
 from prime_audit.personalize.registry import register
 from prime_audit.personalize.types import Outcome, Personalisation, TargetContext
@@ -99,7 +99,7 @@ def _uniform(context: TargetContext) -> tuple[float, ...]:
 def _merge_norm(context: TargetContext, weights: tuple[float, ...]) -> float:
     """Returns the norm of an exact merge; 0 where only rounding is left of changes that cancel."""
     modules = context.modules()
-    norm = export(modules, weights).norm()
+    norm = merge_norm(modules, weights)
     largest = max(abs(weight) * module.norm() for weight, module in zip(weights, modules, strict=True))
     return norm if norm > ROUNDING * largest else 0.0
 

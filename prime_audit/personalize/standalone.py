@@ -16,11 +16,12 @@ from prime_audit.config import LoraHubMethod, MethodSettings, ModelConfig, Prime
 from prime_audit.core import Seeds, default_store
 from prime_audit.data import Item, Task, load_task, read_history
 from prime_audit.errors import ConfigError, DataError
-from prime_audit.models import LanguageModel, load_model, predict
+from prime_audit.models import LanguageModel, load_model
 from prime_audit.modules import AdapterBank, LoraModule, merged_into, read_module
 from prime_audit.personalize.adapters import Adapters, declared_base, find_adapters, read_adapters
+from prime_audit.personalize.answers import utilities
 from prime_audit.personalize.built_in import METHODS
-from prime_audit.personalize.contract import checked
+from prime_audit.personalize.contract import carry_out
 from prime_audit.personalize.output import check_out, write_output
 from prime_audit.personalize.prime import split_history
 from prime_audit.personalize.record import Deployed, Measured, Record
@@ -98,7 +99,7 @@ def personalize(
         say(f"note: {len(target.history)} items say little about which adapters are best")
     similarity = {name: alone[name] for name in ranked}
     context = replace(context, sharers=tuple(ranked), similarity=similarity, module=modules.__getitem__)
-    deployed = checked(kind, context, kind.personalise(context, settings))
+    deployed = carry_out(kind, context, settings)
     record = Record(
         base=_shown(pretrained.name),
         base_digest=pretrained.digest,
@@ -217,15 +218,8 @@ def utility_alone(
     Returns:
         The base's utility, and that of each module with weight one; in [0, 1].
     """
-    weights = np.vstack([np.zeros(len(modules)), np.eye(len(modules))])
-    prompts = [task.prompt(item.input) for item in items] * len(weights)
-    rows = np.repeat(weights, len(items), axis=0)
-    outputs = predict(lm, task, prompts, adapters=AdapterBank(tuple(modules.values())), weights=rows)
-    golds = _golds(items)
-    base, *each = (
-        score(task, outputs[start : start + len(items)], golds).primary
-        for start in range(0, len(outputs), len(items))
-    )
+    candidates = np.vstack([np.zeros(len(modules)), np.eye(len(modules))])
+    base, *each = utilities(lm, task, items, AdapterBank(tuple(modules.values())), candidates)
     return base, dict(zip(modules, each, strict=True))
 
 

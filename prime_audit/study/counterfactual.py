@@ -10,7 +10,7 @@ import numpy as np
 
 from attacks import TokenScores
 from prime_audit.config import MethodConfig, PrimeMethod, StudyConfig
-from prime_audit.personalize import METHODS, checked
+from prime_audit.personalize import METHODS, carry_out
 from prime_audit.study.feasible import named_by
 from prime_audit.study.units import Output
 from prime_audit.study.work import context_of, score_adapter
@@ -42,12 +42,11 @@ def score_without(
     Returns:
         Number of records, and for which sharers the method fell back to the base.
     """
-    kind = METHODS[method.kind]
     parts, reverted = [], []
     for sharer in similarity:
         others = {other: cosine for other, cosine in similarity.items() if other != sharer}
         context = context_of(bench, method, target, others)
-        deployed = checked(kind, context, kind.personalise(context, method))
+        deployed = carry_out(METHODS[method.kind], context, method)
         if deployed.adapter is None:
             reverted.append(sharer)
             parts.append(bench.evidence(f"score/base/{sharer}"))

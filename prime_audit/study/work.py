@@ -33,7 +33,7 @@ from prime_audit.personalize import (
     Personalisation,
     TargetContext,
     base_embedder,
-    checked,
+    carry_out,
     nearest,
     predict_with,
     representatives,
@@ -203,8 +203,7 @@ def deploy(
     """Personalises for one target, answers its queries and writes the adapter that would be deployed."""
     user = bench.dataset.user(target)
     context = context_of(bench, method, target, similarity, others)
-    kind = METHODS[method.kind]
-    deployed = checked(kind, context, kind.personalise(context, method))
+    deployed = carry_out(METHODS[method.kind], context, method)
     model = bench.pretrained if deployed.on_pretrained else bench.base
     prompts = [deployed.prompt(query) for query in user.queries]
     outputs = predict_with(model, bench.dataset.task, prompts, deployed.adapter)

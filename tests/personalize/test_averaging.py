@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from prime_audit.config import NearestMethod, SimilarityMethod, TaskArithmeticMethod
 from prime_audit.errors import DataError
 from prime_audit.modules.dense import change
-from prime_audit.personalize import METHODS, Personalisation, averaging
+from prime_audit.personalize import METHODS, Personalisation, answers, averaging
 from tests.personalize.small_modules import MODULES, SHAPES, SHARERS, small_context
 
 
@@ -54,21 +54,22 @@ class Planted:
     def __call__(
         self,
         base: object,
-        task: object,
         prompts: Sequence[str],
         *,
         adapters: Sequence[Any],
         weights: NDArray[np.float64],
+        **decoding: object,
     ) -> list[str]:
-        """Predicts."""
+        """Continues the prompts, greedily."""
+        assert decoding["draws"] is None
         self.calls += 1
         assert weights.shape == (len(prompts), len(adapters)) == (len(prompts), len(SHARERS))
         assert (weights == weights[:, :1]).all()
-        answers = []
+        said = []
         for prompt, row in zip(prompts, weights, strict=True):
             number = next(n for n in self.right if f"text {n}" in prompt)
-            answers.append(f"answer {number}" if row[0] in self.right[number] else "wrong")
-        return answers
+            said.append(f"answer {number}" if row[0] in self.right[number] else "wrong")
+        return said
 
 
 @pytest.mark.parametrize(
@@ -84,7 +85,7 @@ def test_the_scale_is_chosen_on_the_history(
     monkeypatch: pytest.MonkeyPatch, right: dict[str, tuple[float, ...]], expected: float
 ) -> None:
     planted = Planted(right)
-    monkeypatch.setattr(averaging, "predict", planted)
+    monkeypatch.setattr(answers, "generate", planted)
     found = averaging.task_arithmetic(small_context(), TaskArithmeticMethod(grid=(1.0, 0.7, 0.5, 0.3)))
     assert found.notes["scale"] == expected
     assert found.weights == (expected,) * 3
@@ -93,7 +94,7 @@ def test_the_scale_is_chosen_on_the_history(
 
 def test_only_the_latest_items_choose_the_scale(monkeypatch: pytest.MonkeyPatch) -> None:
     planted = Planted({"0": (0.3,), "1": (0.3,), "2": (0.3,), "3": (1.0,)})
-    monkeypatch.setattr(averaging, "predict", planted)
+    monkeypatch.setattr(answers, "generate", planted)
     every = averaging.task_arithmetic(small_context(), TaskArithmeticMethod())
     last = averaging.task_arithmetic(small_context(), TaskArithmeticMethod(max_items=1))
     assert (every.notes["scale"], last.notes["scale"]) == (0.3, 1.0)
