@@ -1,6 +1,8 @@
 """Greedy decoding and label scoring; both read the prompt once and keep its keys and values."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import permutations
 
 import numpy as np
 import torch
@@ -114,10 +116,14 @@ def score_labels(
 ) -> NDArray[np.float64]:
     """Scores every label as the answer to every prompt.
 
+    A label is a space and its text. Where no label begins another, that alone tells them apart, and the
+    likeliest label is what greedy decoding says whenever it says one; else EOS is scored too, so that a
+    label competes with those that go on after it.
+
     Args:
         lm: The model.
         prompts: Complete prompts; one that does not fit beside the longest label loses its beginning.
-        labels: The labels; each is scored as a space, the label and EOS.
+        labels: The labels.
         adapters: Modules to mix in, or None.
         weights: Merge weights ``(prompts, modules)``; given exactly if ``adapters`` is.
         batch_tokens: Most tokens, cached ones included, in a batch of prompts times labels.
@@ -128,10 +134,11 @@ def score_labels(
     Raises:
         ModelError: The model's context does not hold a label, or its log-probabilities are not finite.
     """
-    continuations = tokenize(lm, [f" {label}" for label in labels])
-    if not continuations or not all(continuations):
+    tokens = tokenize(lm, [f" {label}" for label in labels])
+    if not tokens or not all(tokens):
         raise ValueError("there must be labels, and none may be empty")
-    longest = max(len(ids) for ids in continuations)
+    longest = max(len(ids) for ids in tokens)
+    continuations = _split(lm, tokens)
     rows = encode_prompts(lm, prompts, _room(lm, longest))
     in_rows = row_context(lm, adapters, weights, len(rows))
     scores = np.empty((len(rows), len(labels)))
@@ -198,39 +205,78 @@ def _next_tokens(logits: torch.Tensor, draws: Draws | None, places: Sequence[int
     return pick(logits, draws.temperature, draws.top_p, uniforms)
 
 
+@dataclass(frozen=True)
+class _Labels:
+    """Labels as tokens: what all begin with, each one's next token, and what is fed and scored after it."""
+
+    shared: tuple[int, ...]
+    first: tuple[int, ...]
+    fed: tuple[tuple[int, ...], ...]
+    scored: tuple[tuple[int, ...], ...]
+
+
+def _split(lm: LanguageModel, tokens: Sequence[Sequence[int]]) -> _Labels:
+    count = 0
+    while all(len(ids) > count + 1 and ids[count] == tokens[0][count] for ids in tokens):
+        count += 1
+    rest = [tuple(ids[count:]) for ids in tokens]
+    begins = any(two[: len(one)] == one for one, two in permutations(rest, 2))
+    scored = [(*ids[1:], lm.eos_id) if begins else ids[1:] for ids in rest]
+    return _Labels(
+        shared=tuple(tokens[0][:count]),
+        first=tuple(ids[0] for ids in rest),
+        fed=tuple(ids[: len(after)] for ids, after in zip(rest, scored, strict=True)),
+        scored=tuple(scored),
+    )
+
+
 def _score_batch(
     lm: LanguageModel,
     rows: Sequence[Sequence[int]],
     places: Sequence[int],
     in_rows: RowContext,
-    labels: Sequence[Sequence[int]],
+    labels: _Labels,
 ) -> NDArray[np.float64]:
-    count = len(labels)
-    ids, mask = pad(lm, rows, left=True)
+    ids, mask = pad(lm, [[*row, *labels.shared] for row in rows], left=True)
     positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
     cache = DynamicCache(config=lm.model.config)
+    shared = len(labels.shared)
     with in_rows(places):
-        states = states_of(lm, ids, mask, positions=positions, cache=cache)[:, -1]
-    first = torch.log_softmax(logits_of(lm, states), dim=-1)[:, [label[0] for label in labels]]
+        states = states_of(lm, ids, mask, positions=positions, cache=cache)[:, -shared - 1 :]
+    logp = torch.log_softmax(logits_of(lm, states), dim=-1).double()
+    begun = logp[:, range(shared), labels.shared].sum(dim=1, keepdim=True)
+    scores = begun + logp[:, -1, labels.first]
+    if any(labels.scored):
+        scores = scores + _score_rest(lm, places, in_rows, labels, (mask, positions[:, -1:] + 1, cache))
+    return scores.cpu().numpy()
 
+
+def _score_rest(
+    lm: LanguageModel,
+    places: Sequence[int],
+    in_rows: RowContext,
+    labels: _Labels,
+    prefix: tuple[torch.Tensor, torch.Tensor, DynamicCache],
+) -> torch.Tensor:
+    """Scores what follows each label's first own token, ``(rows, labels)``, on the prompts' cache."""
+    count = len(labels.first)
+    mask, after, cache = prefix
     cache.batch_repeat_interleave(count)
-    inputs, used = pad(lm, labels)
-    targets, _ = pad(lm, [[*label[1:], lm.eos_id] for label in labels])
-    inputs, used, targets = (part.repeat(len(rows), 1) for part in (inputs, used, targets))
-    after = positions[:, -1:].repeat_interleave(count, dim=0) + 1
+    inputs, used = pad(lm, labels.fed)
+    targets, _ = pad(lm, labels.scored)
+    inputs, used, targets = (part.repeat(len(mask), 1) for part in (inputs, used, targets))
     steps = torch.arange(inputs.shape[1], device=lm.device)
-    with in_rows([place for place in places for _ in labels]):
+    with in_rows([place for place in places for _ in labels.first]):
         states = states_of(
             lm,
             inputs,
             torch.cat([mask.repeat_interleave(count, dim=0), used], dim=1),
-            positions=after + steps,
+            positions=after.repeat_interleave(count, dim=0) + steps,
             cache=cache,
         )
     rest = torch.zeros(inputs.shape, device=lm.device)
     rest[used] = _logp(lm, states[used], targets[used])
-    scores = first.double() + rest.double().sum(dim=1).reshape(len(rows), count)
-    return scores.cpu().numpy()
+    return rest.double().sum(dim=1).reshape(len(mask), count)
 
 
 def _logp(lm: LanguageModel, states: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:

@@ -77,6 +77,40 @@ def test_labels_equal_scored_completions(lm: LanguageModel, batch_tokens: int) -
     np.testing.assert_allclose(scores, np.reshape(sums, scores.shape), atol=5e-5)
 
 
+FREE = ["10", "12", "2", "a longer one", "b"]  # none of them begins another
+
+
+@pytest.mark.parametrize("batch_tokens", [1, 300, 8192])
+@pytest.mark.parametrize("labels", [FREE, ["1", "2", "3"], ["ab one", "ab two", "ab"], ["same"]])
+def test_the_end_is_scored_only_where_a_label_begins_another(
+    lm: LanguageModel, labels: list[str], batch_tokens: int
+) -> None:
+    scores = score_labels(lm, PROMPTS, labels, batch_tokens=batch_tokens)
+    examples = [Example(prompt, f" {label}") for prompt in PROMPTS for label in labels]
+    evidence = score_tokens(lm, examples)
+    end = None if "ab" in labels else -1
+    sums = [evidence.logp[evidence.record(i)][:end].sum() for i in range(len(examples))]
+    np.testing.assert_allclose(scores, np.reshape(sums, scores.shape), atol=5e-5)
+
+
+def test_the_likeliest_label_is_what_greedy_decoding_says_where_it_says_one(make_lm: Make) -> None:
+    said, chosen = [], []
+    for seed in range(40):
+        lm = make_lm(seed)
+        # Every token but the labels' is made unlikely, so that decoding says one; what follows it is free.
+        lm.model.lm_head.weight[:] *= 0.2
+        for label in ("1", "2", "3", " "):
+            token = lm.tokenizer.encode(label, add_special_tokens=False)[0]
+            lm.model.lm_head.weight[token] *= 8
+        for prompt, text in zip(PROMPTS, generate(lm, PROMPTS, max_new_tokens=3), strict=True):
+            if text[:2] in (" 1", " 2", " 3"):
+                said.append(text[1])
+                chosen.append("123"[int(score_labels(lm, [prompt], ["1", "2", "3"]).argmax())])
+    assert len(said) >= 10
+    assert len(set(said)) > 1
+    assert chosen == said
+
+
 def test_no_prompts_give_no_scores(lm: LanguageModel) -> None:
     assert score_labels(lm, [], LABELS).shape == (0, len(LABELS))
     assert generate(lm, [], max_new_tokens=3) == []
