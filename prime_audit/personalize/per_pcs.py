@@ -21,7 +21,7 @@ from prime_audit.errors import ModelError
 from prime_audit.models import Encoded, Example, LanguageModel, encode_all
 from prime_audit.models.forward import pad, states_of
 from prime_audit.modules import LoraModule, export
-from prime_audit.modules.lora import check_fit, common_layers, linear_layer
+from prime_audit.modules.lora import check_fit, common_layers, linear_layer, root_scalings
 from prime_audit.personalize.registry import register
 from prime_audit.personalize.types import Personalisation, TargetContext
 
@@ -111,14 +111,18 @@ def load_pieces(context: TargetContext) -> dict[str, Pieces]:
     if context.gates is None:
         raise ValueError("this context holds no gates")
     modules, device = context.modules(), context.base.device
-    layers = common_layers(modules)
+    # Factors are averaged, so the ranks must be equal; each factor carries the root of its scaling.
+    layers = common_layers(modules, same_rank=True)
+    roots = root_scalings(modules)
     for module in modules:
         check_fit(module, context.base.model)
     gates = [context.gates(sharer) for sharer in context.sharers]
     pieces = {}
     for name in layers:
-        _check_ranks(name, dict(zip(context.sharers, modules, strict=True)))
-        scaled = [_scaled(module, name) for module in modules]
+        scaled = [
+            (root * module.factors[name][0], root * module.factors[name][1])
+            for root, module in zip(roots, modules, strict=True)
+        ]
         directions = torch.stack([gate[name].float() for gate in gates])
         pieces[name] = Pieces(
             a=torch.stack([a for a, _ in scaled]).to(device),
@@ -201,25 +205,6 @@ def _hook(
         return output + (x.float() @ a.T @ b.T).to(output.dtype)
 
     return add
-
-
-def _check_ranks(layer: str, modules: Mapping[str, LoraModule]) -> None:
-    ranks = {sharer: module.factors[layer][0].shape[0] for sharer, module in modules.items()}
-    first = next(iter(ranks))
-    for sharer, rank in ranks.items():
-        if rank != ranks[first]:
-            raise ModelError(
-                f"per-pcs averages factors, but layer {layer} has rank {ranks[first]} in the module of "
-                f"{first} and rank {rank} in that of {sharer}",
-                hint="share modules of one rank, or use a method that merges exact changes, such as uniform",
-            )
-
-
-def _scaled(module: LoraModule, layer: str) -> tuple[Tensor, Tensor]:
-    """Returns one layer's factors with half of the scaling in each."""
-    a, b = module.factors[layer]
-    root = math.sqrt(abs(module.scaling))
-    return root * a, math.copysign(root, module.scaling) * b
 
 
 def _adapter(pieces: Mapping[str, Pieces], weights: Mapping[str, Tensor]) -> LoraModule:

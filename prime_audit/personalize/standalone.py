@@ -89,16 +89,14 @@ def personalize(
     modules = read_adapters(found, lm)
     say(f"{len(modules)} adapters and {len(target.history)} history items on {pretrained.name}")
     _note_other_base(found, pretrained.name, say)
-    context = TargetContext(asked, target, lm, Seeds(seed))
+    context = TargetContext(asked, target, lm, Seeds(seed), module=modules.__getitem__)
     check_history(context, settings, Path(history))
     base_alone, alone = utility_alone(lm, asked, target.history, modules)
-    ranked = sorted(alone, key=lambda name: (-alone[name], name))[:sharers]
+    context = _with_best(context, alone, sharers)
     name = kind.label if settings.id == settings.kind else f"{kind.label} ({settings.id})"
-    say(f"{name}: merging {len(ranked)} of them, those that answer the history best alone")
+    say(f"{name}: merging {len(context.sharers)} of them, those that answer the history best alone")
     if len(target.history) < _FEW:
         say(f"note: {len(target.history)} items say little about which adapters are best")
-    similarity = {name: alone[name] for name in ranked}
-    context = replace(context, sharers=tuple(ranked), similarity=similarity, module=modules.__getitem__)
     deployed = carry_out(kind, context, settings)
     record = Record(
         base=_shown(pretrained.name),
@@ -221,6 +219,12 @@ def utility_alone(
     candidates = np.vstack([np.zeros(len(modules)), np.eye(len(modules))])
     base, *each = utilities(lm, task, items, AdapterBank(tuple(modules.values())), candidates)
     return base, dict(zip(modules, each, strict=True))
+
+
+def _with_best(context: TargetContext, alone: Mapping[str, float], count: int) -> TargetContext:
+    """The context with the sharers that answer the history best alone; equal ones by name."""
+    ranked = sorted(alone, key=lambda name: (-alone[name], name))[:count]
+    return replace(context, sharers=tuple(ranked), similarity={name: alone[name] for name in ranked})
 
 
 def _measure(

@@ -103,7 +103,9 @@ class Workbench:
     def module(self, user: str) -> LoraModule:
         """Returns the module trained on a user's IN half."""
         if user not in self._modules:
-            self._modules[user] = read_module(self.store.path(self.keys[f"train/{user}"]), self.base)
+            module = read_module(self.store.path(self.keys[f"train/{user}"]), self.base)
+            # Messages name the user, and not a folder of the store.
+            self._modules[user] = replace(module, origin=user)
         return self._modules[user]
 
     def gates(self, user: str) -> dict[str, Tensor]:

@@ -31,9 +31,11 @@ class Trained:
     history: Path
     target: User
 
-    def personalize(self, out: Path, *options: str | Path, **replaced: str | Path) -> Finished:
-        """Run the command; a keyword replaces the argument of that option."""
-        given: dict[str, str | Path] = {
+    def personalize(
+        self, out: Path, *options: str | Path, home: Path | None = None, **replaced: str | Path | None
+    ) -> Finished:
+        """Run the command; a keyword replaces the argument of that option, None leaves the option out."""
+        given: dict[str, str | Path | None] = {
             "base": "tiny",
             "adapters": self.adapters,
             "history": self.history,
@@ -42,8 +44,13 @@ class Trained:
             "out": out,
             **replaced,
         }
-        words = [word for name, value in given.items() for word in (f"--{name}", value)]
-        return run_cli("personalize", *words, *options, home=self.home)
+        words = [word for name, value in given.items() if value for word in (f"--{name}", value)]
+        return run_cli("personalize", *words, *options, home=home or self.home)
+
+    @property
+    def run(self) -> Path:
+        """The directory of the run that trained them."""
+        return self.home / "reports" / "small"
 
 
 @pytest.fixture(scope="session")

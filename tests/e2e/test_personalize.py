@@ -22,7 +22,7 @@ from prime_audit.modules import read_module
 from prime_audit.personalize import METHODS, Method
 from prime_audit.personalize.standalone import usable_method
 from tests.e2e.conftest import Trained, plain
-from tests.support import ROOT, run_cli
+from tests.support import ROOT
 
 ADAPTER = {"adapter_config.json", "adapter_model.safetensors"}
 FILES = {"README.md", "private.json", *ADAPTER}
@@ -80,19 +80,8 @@ def test_plain_peft_gets_the_reported_utility(
 def test_a_finished_run_stands_for_its_adapters_and_its_adaptation(trained: Trained, tmp_path: Path) -> None:
     listed = trained.personalize(tmp_path / "listed", "--method", "uniform")
     assert listed.code == 0, listed.stderr
-    run = trained.home / "reports" / "small"
-    words: list[str | Path] = [
-        "--base",
-        "tiny",
-        "--adapters",
-        run,
-        "--history",
-        trained.history,
-        "--task",
-        "lamp-4",
-    ]
     out = tmp_path / "from-run"
-    taken = run_cli("personalize", *words, "--method", "uniform", "--out", out, home=trained.home)
+    taken = trained.personalize(out, "--method", "uniform", adapters=trained.run, adapt=None)
     assert taken.code == 0, taken.stderr
     assert "adapted to the task as it was in that run" in taken.stderr
     for name in ADAPTER:
@@ -100,24 +89,14 @@ def test_a_finished_run_stands_for_its_adapters_and_its_adaptation(trained: Trai
 
 
 def test_a_run_whose_modules_are_gone_is_named(trained: Trained, tmp_path: Path) -> None:
-    run = trained.home / "reports" / "small"
-    words: list[str | Path] = [
-        "--base",
-        "tiny",
-        "--adapters",
-        run,
-        "--history",
-        trained.history,
-        "--task",
-        "lamp-4",
-    ]
     elsewhere = tmp_path / "home"
     elsewhere.mkdir()
-    finished = run_cli("personalize", *words, "--out", tmp_path / "out", home=elsewhere)
+    out = tmp_path / "out"
+    finished = trained.personalize(out, adapters=trained.run, adapt=None, home=elsewhere)
     assert finished.code == 2
     assert "no longer holds its module" in finished.stderr
     assert "PRIME_AUDIT_CACHE" in finished.stderr
-    assert not (tmp_path / "out").exists()
+    assert not out.exists()
 
 
 def test_the_folder_is_whole_and_private(trained: Trained, searched: tuple[Path, dict[str, Any]]) -> None:

@@ -46,7 +46,8 @@ def _module(lm: LanguageModel, seed: int, rank: int = 3) -> LoraModule:
             torch.randn(rank, layer.in_features, generator=generator) * 0.4,
             torch.randn(layer.out_features, rank, generator=generator) * 0.4,
         )
-    return LoraModule(rank, alpha=2.0 + 3 * seed, rslora=seed == 1, factors=factors)
+    rslora = seed == 1
+    return LoraModule(rank, alpha=2.0 + 3 * seed, rslora=rslora, factors=factors, origin=SHARERS[seed])
 
 
 @pytest.fixture(scope="module")
@@ -250,7 +251,7 @@ def test_unequal_ranks_are_refused_by_name(
     context: TargetContext, lm: LanguageModel, modules: dict[str, LoraModule]
 ) -> None:
     mixed = {**modules, "cy": _module(lm, 2, rank=2)}
-    with pytest.raises(ModelError, match="rank 3 in the module of ann and rank 2 in that of cy"):
+    with pytest.raises(ModelError, match="modules ann and cy have ranks 3 and 2 in layer"):
         per_pcs(replace(context, module=mixed.__getitem__), SETTINGS)
 
 
