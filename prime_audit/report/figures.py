@@ -204,19 +204,19 @@ def _overlap(a: _Box, b: _Box) -> bool:
     return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
 
 
-def roc(name: str, title: str, description: str, curves: Mapping[int, Curve]) -> Markup:
+def roc(name: str, title: str, description: str, curves: Mapping[int, tuple[str, Curve]]) -> Markup:
     """Draw ROC curves on two logarithmic axes; the region that rests on too few records is shaded.
 
     Args:
         name: A page-wide name.
         title: The accessible name.
         description: The accessible description.
-        curves: At least one curve, under the number that picks its colour and dashes.
+        curves: At least one curve with its label, under the number that picks its colour and dashes.
 
     Returns:
         The SVG element.
     """
-    limits = [curve.resolvable_from for curve in curves.values() if curve.resolvable_from]
+    limits = [curve.resolvable_from for _, curve in curves.values() if curve.resolvable_from]
     resolvable = min(max(limits, default=0.01), 0.5)
     floor = resolvable / 3
     with style():
@@ -225,7 +225,7 @@ def roc(name: str, title: str, description: str, curves: Mapping[int, Curve]) ->
         axes.axvspan(floor, resolvable, color=SHADE, linewidth=0)
         axes.text(floor * 1.05, 0.93, "too few records", fontsize=8, color=MUTED, va="top")
         axes.plot([floor, 1], [floor, 1], color=MUTED, linewidth=1, linestyle=(0, (2, 2)), label="guessing")
-        for index, curve in sorted(curves.items()):
+        for index, (label, curve) in sorted(curves.items(), key=lambda entry: entry[0]):
             colour, dashes = line_look(index)
             axes.plot(
                 [max(value, floor) for value in curve.fpr],
@@ -233,7 +233,7 @@ def roc(name: str, title: str, description: str, curves: Mapping[int, Curve]) ->
                 color=colour,
                 linestyle=dashes,
                 linewidth=1.7,
-                label=curve.method,
+                label=label,
             )
         axes.set(xscale="log", yscale="log", xlim=(floor, 1), ylim=(floor, 1))
         ticks = [tick for tick in (0.001, 0.01, 0.1, 1) if tick >= floor]

@@ -1,11 +1,13 @@
 import re
 from itertools import pairwise
+from typing import Any
 
 import matplotlib as mpl
 import pytest
 
 from prime_audit.report.figures import PlanePoint, line_look, pareto, plane
 from prime_audit.report.parts import Table
+from prime_audit.report.sections import roc as roc_section
 from prime_audit.report.sections.methods import methods_table
 from prime_audit.report.sections.roc import _rate
 from prime_audit.report.source import Source
@@ -64,6 +66,19 @@ def test_a_rate_that_the_run_holds_is_not_read_off_the_thinned_curve(results: Re
     none = Metric.model_validate({"id": "mia.tpr_at_fpr_0.01", **unknown, **fields})
     source = Source(results.model_copy(update={"metrics": (known, none)}), {}, None)
     assert [_rate(source, curve, rate) for rate in (0.1, 0.01)] == ["0.777", "\u2013"]
+
+
+def test_a_control_about_two_subjects_has_two_curves_and_says_whose(results: Results) -> None:
+    curve = next(curve for curve in results.curves if curve.attack == "reference")
+    twin = curve.model_copy(update={"subject": "target" if curve.subject == "sharer" else "sharer"})
+    both = Source(results.model_copy(update={"curves": (curve, twin)}), {}, None)
+    found = roc_section.view(both)
+    assert found is not None
+    figures: Any = found["figures"]
+    names = [row[0] for row in figures[0].table.rows]
+    assert sorted(names) == [f"{curve.method} (sharers)", f"{curve.method} (targets)"]
+    assert all(name in figures[0].svg for name in names)
+    assert "strongest" not in figures[0].description
 
 
 def test_rates_under_what_the_records_resolve_are_not_read(results: Results) -> None:

@@ -1,5 +1,7 @@
 """ROC curves, one figure per attack."""
 
+from collections import Counter
+
 from prime_audit.report.figures import roc
 from prime_audit.report.parts import Figure, Table
 from prime_audit.report.source import Source
@@ -30,9 +32,13 @@ def view(source: Source) -> dict[str, object] | None:
 def _figure(source: Source, attack: str, curves: list[Curve]) -> Figure:
     ranked = sorted(curves, key=lambda curve: -_auc(source, curve))
     # Strongest first decides who is drawn; the study's order decides colours, so that they stay from
-    # figure to figure.
-    order = [method.id for method in source.results.methods]
-    shown = {order.index(curve.method): curve for curve in ranked[:_MOST]}
+    # figure to figure. A control may have a curve for each kind of subject.
+    order = list(dict.fromkeys((curve.method, curve.subject) for curve in source.results.curves))
+    labels = _labels(ranked)
+    shown = {
+        order.index((curve.method, curve.subject)): (label, curve)
+        for label, curve in zip(labels[:_MOST], ranked[:_MOST], strict=True)
+    }
     title = f"ROC curves of the attack {attack}"
     left = f" The {len(shown)} strongest of {len(curves)} are drawn." if len(shown) < len(curves) else ""
     description = (
@@ -40,9 +46,14 @@ def _figure(source: Source, attack: str, curves: list[Curve]) -> Figure:
         f"The shaded region rests on too few records to be read.{left} The table below holds the rates."
     )
     name = f"roc-{attack.replace('+', 'p').replace('.', '-')}"
-    return Figure(
-        name, title, description, roc(name, title, description, shown), _table(source, title, ranked)
-    )
+    drawn = roc(name, title, description, shown)
+    return Figure(name, title, description, drawn, _table(source, title, ranked))
+
+
+def _labels(curves: list[Curve]) -> list[str]:
+    """The curves' methods, with the subject where a method has more than one curve."""
+    count = Counter(curve.method for curve in curves)
+    return [f"{c.method} ({c.subject}s)" if count[c.method] > 1 else c.method for c in curves]
 
 
 def _auc(source: Source, curve: Curve) -> float:
@@ -51,13 +62,9 @@ def _auc(source: Source, curve: Curve) -> float:
 
 
 def _table(source: Source, title: str, curves: list[Curve]) -> Table:
-    twice = {curve.method for curve in curves if sum(other.method == curve.method for other in curves) > 1}
-    names = [
-        f"{curve.method} ({curve.subject}s)" if curve.method in twice else curve.method for curve in curves
-    ]
     rows = tuple(
-        (name, *(_rate(source, curve, rate) for rate in _RATES))
-        for name, curve in zip(names, curves, strict=True)
+        (label, *(_rate(source, curve, rate) for rate in _RATES))
+        for label, curve in zip(_labels(curves), curves, strict=True)
     )
     head = ("Method", *(f"TPR at {100 * rate:g} % FPR" for rate in _RATES))
     return Table(f"{title}: true positive rates", head, rows)

@@ -60,6 +60,7 @@ def _notes(source: Source, finding: Finding) -> list[str]:
         notes.append(
             f"{words.plural(back, 'target')} fell back to the base, where there is nothing to find{alone}."
         )
-    if finding.reason and finding.verdict != "inconclusive":
+    # The sentence of the other verdicts says their reason already.
+    if finding.reason and finding.verdict == "difference":
         notes.append(finding.reason)
     return notes
