@@ -52,6 +52,15 @@ def personalize(
         int, typer.Option("--sharers", min=1, help="How many adapters are merged at most.")
     ] = 3,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the method.")] = 7,
+    rank: Annotated[
+        int | None, typer.Option("--rank", min=1, help="Cut the adapter to this rank by SVD.")
+    ] = None,
+    concatenate: Annotated[
+        bool,
+        typer.Option(
+            "--concatenate", help="Write the sharers' factors side by side: publishes their modules."
+        ),
+    ] = False,
     force: Annotated[
         bool, typer.Option("--force", help="Replace an earlier personalisation in --out.")
     ] = False,
@@ -77,6 +86,8 @@ def personalize(
         adapt=adapt,
         sharers=sharers,
         seed=seed,
+        rank=rank,
+        concatenate=concatenate,
         force=force,
         progress=terminal.say,
     )

@@ -29,6 +29,7 @@ tags: [lora, personalisation, prime-audit]
 | Base | `{base}`, digest `{base_digest}` |
 | Task adaptation | {adaptation} |
 | Norm ratio | {norm} |
+| Form | {form} |
 """
 
 _UTILITY = """
@@ -99,6 +100,7 @@ def card(record: Record) -> str:
         settings=_settings(record),
         adaptation=_adaptation(record),
         norm="no change is deployed" if record.reverted else _norm(record.norm_ratio),
+        form=record.form or "nothing is written",
     )
     use = "" if record.reverted else _use(record, base)
     return head + _UTILITY.format(rows=_rows(record)) + use + _LIMITS

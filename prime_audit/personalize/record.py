@@ -58,7 +58,8 @@ class Record:
         seed: Its seed.
         modules: All adapters that were read, by sharer.
         alone: Utility on the history of each of them alone.
-        deployed: What the method returned.
+        deployed: What the method returned, its adapter in the form that was asked for.
+        form: Words on that form; empty for the base.
         utility: See `Deployed`.
     """
 
@@ -72,6 +73,7 @@ class Record:
     modules: Mapping[str, LoraModule]
     alone: Mapping[str, float]
     deployed: Personalisation
+    form: str
     utility: Mapping[str, Measured]
 
     @property

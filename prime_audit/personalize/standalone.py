@@ -22,6 +22,7 @@ from prime_audit.personalize.adapters import Adapters, declared_base, find_adapt
 from prime_audit.personalize.answers import utilities
 from prime_audit.personalize.built_in import METHODS
 from prime_audit.personalize.contract import carry_out
+from prime_audit.personalize.form import check_form, in_form
 from prime_audit.personalize.output import check_out, write_output
 from prime_audit.personalize.prime import split_history
 from prime_audit.personalize.record import Deployed, Measured, Record
@@ -46,6 +47,8 @@ def personalize(
     adapt: str | Path | None = None,
     sharers: int = 3,
     seed: int = 7,
+    rank: int | None = None,
+    concatenate: bool = False,
     force: bool = False,
     progress: Callable[[str], None] | None = None,
 ) -> Deployed:
@@ -63,6 +66,8 @@ def personalize(
         adapt: An adapter that is merged into the base first, if the sharers' adapters sit on such a base.
         sharers: How many adapters are merged at most; the best ones alone on the history.
         seed: Seed of the method.
+        rank: Cut the adapter to this rank by SVD; its card says what that loses.
+        concatenate: Write the sharers' own factors side by side. **This publishes their modules.**
         force: Replace what an earlier call wrote to `out`.
         progress: Told in one line of each step; silent by default.
 
@@ -77,6 +82,7 @@ def personalize(
     kind = usable_method(settings)
     if sharers < 1:
         raise ConfigError(f"sharers is {sharers}: at least one adapter is merged")
+    check_form(rank, concatenate)
     check_out(Path(out), Path(adapters), force)
     found = find_adapters(Path(adapters))
     check_search(settings, min(sharers, len(found.folders)))
@@ -97,7 +103,7 @@ def personalize(
     say(f"{name}: merging {len(context.sharers)} of them, those that answer the history best alone")
     if len(target.history) < _FEW:
         say(f"note: {len(target.history)} items say little about which adapters are best")
-    deployed = carry_out(kind, context, settings)
+    deployed, form = in_form(carry_out(kind, context, settings), modules, rank, concatenate)
     record = Record(
         base=_shown(pretrained.name),
         base_digest=pretrained.digest,
@@ -109,6 +115,7 @@ def personalize(
         modules=modules,
         alone=alone,
         deployed=deployed,
+        form=form,
         utility=_measure(context, settings, deployed, base_alone),
     )
     return write_output(record, Path(out))

@@ -99,6 +99,26 @@ def test_a_run_whose_modules_are_gone_is_named(trained: Trained, tmp_path: Path)
     assert not out.exists()
 
 
+def test_the_adapter_comes_in_the_form_that_is_asked_for(trained: Trained, tmp_path: Path) -> None:
+    cards, ranks, utilities = {}, {}, {}
+    for form in ((), ("--rank", "2"), ("--concatenate",)):
+        out = tmp_path / "-".join(("out", *form))
+        finished = trained.personalize(out, "--method", "uniform", *form)
+        assert finished.code == 0, finished.stderr
+        cards[form] = (out / "README.md").read_text(encoding="utf-8")
+        ranks[form] = read_module(out).rank
+        utilities[form] = plain_utility(trained, out, trained.target.queries)
+    assert "nothing is lost" in cards[()]
+    assert "of the change's norm is lost" in cards["--rank", "2"]
+    assert "the merged modules themselves, as slices" in cards["--concatenate",]
+    assert ranks["--rank", "2"] == 2
+    assert ranks["--concatenate",] == ranks[()]
+    assert utilities["--concatenate",] == pytest.approx(utilities[()], abs=1e-6)
+    both = trained.personalize(tmp_path / "both", "--rank", "2", "--concatenate")
+    assert (both.code, (tmp_path / "both").exists()) == (2, False)
+    assert "cannot be cut" in both.stderr
+
+
 def test_the_folder_is_whole_and_private(trained: Trained, searched: tuple[Path, dict[str, Any]]) -> None:
     out, _ = searched
     assert {path.name for path in out.iterdir()} == FILES
