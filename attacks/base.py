@@ -21,7 +21,7 @@ class Attack:
     Attributes:
         id: Its name.
         threat_model: The weakest adversary that can run it.
-        needs: Parts of the evidence that it reads; ``reference`` stands for the reference model's scores.
+        needs: Parts of the evidence that it reads: arrays of `TokenScores`, or fields of `Evidence`.
         source: The paper that it comes from.
         version: Raised whenever its scores change.
         signal: The formula; it may assume what `score` checks.
@@ -50,7 +50,7 @@ class Attack:
             ``(N,)`` finite scores; higher means more like a member.
 
         Raises:
-            ValueError: A record is too short, the reference is missing, or a score is not finite.
+            ValueError: A record is too short, a part is missing, or a score is not finite.
         """
         short = np.flatnonzero(~usable(self, evidence))
         if len(short):
@@ -64,6 +64,25 @@ class Attack:
         return scores
 
 
+def missing(attack: Attack, evidence: Evidence) -> tuple[str, ...]:
+    """Names the parts of the evidence that an attack needs and that were not measured.
+
+    An attack that compares with a population needs the same parts about the population's records.
+
+    Args:
+        attack: The attack.
+        evidence: Evidence about N records.
+
+    Returns:
+        The parts; empty if the attack can run.
+    """
+    lacking = [part for part in attack.needs if not evidence.has(part)]
+    if "population" in attack.needs and evidence.population is not None:
+        own = [part for part in attack.needs if part not in ("population", "corpus")]
+        lacking += [f"population.{part}" for part in own if not evidence.population.has(part)]
+    return tuple(lacking)
+
+
 def usable(attack: Attack, evidence: Evidence) -> BoolArray:
     """Says which records an attack can score.
 
@@ -75,8 +94,8 @@ def usable(attack: Attack, evidence: Evidence) -> BoolArray:
         ``(N,)`` True where the record has enough scored tokens.
 
     Raises:
-        ValueError: The attack needs reference scores and there are none.
+        ValueError: The attack needs parts of the evidence that were not measured.
     """
-    if "reference" in attack.needs and evidence.reference is None:
-        raise ValueError(f"attack {attack.id}: needs the scores of a reference model")
+    if lacking := missing(attack, evidence):
+        raise ValueError(f"attack {attack.id}: needs {', '.join(lacking)}, which this evidence does not hold")
     return evidence.target.lengths >= attack.min_tokens

@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from attacks.arrays import BoolArray, FloatArray, IntArray
+from attacks.shadow_scores import ShadowScores
 
 FORMAT_VERSION = 1
 # A float32 log-softmax may exceed zero by its rounding, and by no more than this.
@@ -189,26 +190,99 @@ def sum_per_record(values: FloatArray, offsets: IntArray) -> FloatArray:
     return sums
 
 
+# Scores of the same records, cut by the same tokenizer into the same tokens as the target's.
+_ALIKE = ("reference", "pretrained", "amplified", "prefixed", "prefixed_members", "repeated")
+
+
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """What an attack reads.
+    """What an attack reads about N records; what was not measured is None.
 
     Attributes:
         target: Scores of the records under the audited model.
-        reference: Scores of the same records under the model it is calibrated with, or None.
+        reference: Scores under the model it is calibrated with: the base without any personal module.
+        pretrained: Scores under the public model, before it was adapted to the task.
+        amplified: Scores under the base with the deployed change scaled up to a sharer's norm.
+        prefixed: Scores under the audited model after records that nobody trained on.
+        prefixed_members: Scores under the audited model after records that are known to be members.
+        repeated: Scores of each record's second copy where the audited model reads it twice in a row.
+        lowercase: Scores of the records in lower case under the audited model; their tokens are others.
+        neighbours: Scores of ``k`` altered copies of each record under the audited model, ``k * N`` records:
+            those of record ``i`` lie at ``k * i`` up to ``k * (i + 1)``.
+        gradient_norm: ``(N,)`` Norm of the gradient of the mean loss over the LoRA parameters.
+        overlap: ``(N,)`` Overlap of what the audited model generates from a record's prompt with the
+            record's answer, minus the same for the base.
+        shadows: Scores under shadow models.
+        population: The same kinds of evidence about other records, which nobody trained on.
+        corpus: ``(V,)`` Counts of the tokens, by token number, in public text that holds no audited record.
 
     Raises:
-        ValueError: The reference's records or tokens are not the target's.
+        ValueError: A part is about other records or tokens than the target's.
     """
 
     target: TokenScores
     reference: TokenScores | None = None
+    pretrained: TokenScores | None = None
+    amplified: TokenScores | None = None
+    prefixed: TokenScores | None = None
+    prefixed_members: TokenScores | None = None
+    repeated: TokenScores | None = None
+    lowercase: TokenScores | None = None
+    neighbours: TokenScores | None = None
+    gradient_norm: FloatArray | None = None
+    overlap: FloatArray | None = None
+    shadows: ShadowScores | None = None
+    population: "Evidence | None" = None
+    corpus: IntArray | None = None
 
     def __post_init__(self) -> None:
-        """Refuses a reference of other records, or one that another tokenizer cut."""
-        if self.reference is None:
-            return
-        if not np.array_equal(self.target.offsets, self.reference.offsets):
-            raise ValueError("reference: its records are not the target's (their lengths differ)")
-        if not np.array_equal(self.target.token, self.reference.token):
-            raise ValueError("reference: its tokens are not the target's; both need the same token numbers")
+        """Refuses parts about other records, or that another tokenizer cut."""
+        for name in _ALIKE:
+            part: TokenScores | None = getattr(self, name)
+            if part is None:
+                continue
+            if not np.array_equal(self.target.offsets, part.offsets):
+                raise ValueError(f"{name}: its records are not the target's (their lengths differ)")
+            if not np.array_equal(self.target.token, part.token):
+                raise ValueError(f"{name}: its tokens are not the target's; both need the same token numbers")
+        for name in ("lowercase", "gradient_norm", "overlap", "shadows"):
+            other = getattr(self, name)
+            if other is not None and len(other) != len(self):
+                raise ValueError(f"{name}: has {len(other)} records, not {len(self)}")
+        for name in ("gradient_norm", "overlap"):
+            values = getattr(self, name)
+            if values is not None and not np.isfinite(values).all():
+                raise ValueError(f"{name}: holds values that are not finite")
+        if self.neighbours is not None and (
+            not len(self) or not len(self.neighbours) or len(self.neighbours) % len(self)
+        ):
+            raise ValueError(
+                f"neighbours: {len(self.neighbours)} are no whole number for {len(self)} records"
+            )
+        if self.corpus is not None and (self.corpus.ndim != 1 or (self.corpus < 0).any()):
+            raise ValueError("corpus: expected one axis of counts")
+
+    def __len__(self) -> int:
+        """Returns the number of records."""
+        return len(self.target)
+
+    def has(self, part: str) -> bool:
+        """Says whether a part was measured; the arrays of `TokenScores` always are."""
+        return part in _DTYPES or getattr(self, part) is not None
+
+    def take(self, indices: Sequence[int] | IntArray) -> Self:
+        """Returns the evidence about the records at these positions, in this order."""
+        chosen = np.asarray(indices, dtype=np.int64)
+        found: dict[str, Any] = {}
+        for part in fields(self):
+            value = getattr(self, part.name)
+            if value is None or part.name in ("population", "corpus"):
+                found[part.name] = value
+            elif part.name == "neighbours":
+                count = len(value) // len(self)
+                found[part.name] = value.take((chosen[:, None] * count + np.arange(count)).ravel())
+            elif isinstance(value, np.ndarray):
+                found[part.name] = value[chosen]
+            else:
+                found[part.name] = value.take(chosen)
+        return type(self)(**found)

@@ -13,7 +13,11 @@ from attacks.reference import REFERENCE
 
 Signal = Callable[[Evidence], FloatArray]
 
-PARTS: Final = ("logp", "mean_logp", "std_logp", "is_argmax", "token", "compressed_bytes", "reference")
+PARTS: Final = (
+    *("logp", "mean_logp", "std_logp", "is_argmax", "token", "compressed_bytes"),
+    *("reference", "pretrained", "amplified", "prefixed", "prefixed_members", "repeated", "lowercase"),
+    *("neighbours", "gradient_norm", "overlap", "shadows", "population", "corpus"),
+)
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
 
 _attacks: dict[str, Attack] = {

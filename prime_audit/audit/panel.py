@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from attacks import Attack, Evidence, TokenScores, usable
+from attacks import Attack, Evidence, usable
 from attacks.statistics import UserScores, same_ranks
 
 Flips = Mapping[str, NDArray[np.bool_]]
@@ -84,7 +84,7 @@ def build_panel(scored: Sequence[Scored], flips: Flips, attack: Attack, loss: At
         for subject, sign, part in _by_subject(entry, flips):
             mask = usable(attack, part)
             masks[subject] = mask
-            kept = Evidence(part.target.take(np.flatnonzero(mask)), _take(part.reference, mask))
+            kept = part.take(np.flatnonzero(mask))
             scores = _turned(attack.score(kept), sign)
             rows.setdefault(subject, []).append(scores)
             if attack.id != loss.id and len(scores) > 1:
@@ -109,18 +109,10 @@ def _turned(scores: NDArray[np.float64], sign: int) -> NDArray[np.float64]:
     return 2 * float(np.median(scores)) - scores
 
 
-def _take(scores: TokenScores | None, mask: NDArray[np.bool_]) -> TokenScores | None:
-    return None if scores is None else scores.take(np.flatnonzero(mask))
-
-
 def _by_subject(entry: Scored, flips: Flips) -> list[tuple[str, int, Evidence]]:
     parts, start = [], 0
     for subject, sign in zip(entry.subjects, entry.signs, strict=True):
         positions = np.arange(start, start + len(flips[subject]))
         start += len(positions)
-        reference = entry.evidence.reference
-        part = Evidence(
-            entry.evidence.target.take(positions), None if reference is None else reference.take(positions)
-        )
-        parts.append((subject, sign, part))
+        parts.append((subject, sign, entry.evidence.take(positions)))
     return parts

@@ -160,9 +160,9 @@ class TestReference:
 
     def test_it_needs_the_reference(self) -> None:
         evidence = Evidence(scores([-1.0]))
-        with pytest.raises(ValueError, match="needs the scores of a reference model"):
+        with pytest.raises(ValueError, match="needs reference, which this evidence does not hold"):
             attack("reference").score(evidence)
-        with pytest.raises(ValueError, match="needs the scores of a reference model"):
+        with pytest.raises(ValueError, match="needs reference, which this evidence does not hold"):
             usable(attack("reference"), evidence)
 
 
