@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from attacks import ATTACKS
+from attacks import ATTACKS, missing
 from attacks.statistics import TestResult
 from prime_audit.audit.membership import (
     Audited,
@@ -26,7 +26,6 @@ from prime_audit.audit.verdict import (
 from prime_audit.core import Seeds
 from prime_audit.results import Curve, Distribution, Finding, Metric
 
-PRIMARY = "reference"
 MERGED = {"targets": "merged"}
 SECTIONS = ("methods", "alarms", "references", "counterfactuals")
 
@@ -40,6 +39,7 @@ class AuditTables:
     curves: list[Curve] = field(default_factory=list)
     distributions: list[Distribution] = field(default_factory=list)
     run: list[Key] = field(default_factory=list)
+    lacking: dict[Key, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,12 @@ class Subjects:
 
 
 def audit(
-    groups: Sequence[Subjects], flips: Flips, attack_ids: Sequence[str], seeds: Seeds, draws: int
+    groups: Sequence[Subjects],
+    flips: Flips,
+    attack_ids: Sequence[str],
+    seeds: Seeds,
+    draws: int,
+    primary: str,
 ) -> AuditTables:
     """Attacks every method and control.
 
@@ -72,6 +77,7 @@ def audit(
         attack_ids: The attacks that the study names.
         seeds: Seeds of the permutations; each test has a stream of its own.
         draws: Number of permutations.
+        primary: The attack that was named beforehand.
 
     Returns:
         Metrics, findings, curves and score distributions, in a fixed order.
@@ -81,10 +87,10 @@ def audit(
     for group in groups:
         sections = (group.methods, group.alarms, group.references, group.counterfactuals)
         for name, section in zip(SECTIONS, sections, strict=True):
-            panels = _panels(section, flips, attack_ids)
-            _describe(tables, group.subject, section, panels, flips)
+            panels = _panels(tables, section, flips, attack_ids)
+            _describe(tables, group.subject, section, panels, flips, primary)
             tests[name] |= {(group.subject, *key): panel for key, panel in panels.items()}
-    _judge(tables, tests, seeds, draws)
+    _judge(tables, tests, seeds, draws, primary)
     return tables
 
 
@@ -94,19 +100,25 @@ def _describe(
     section: Mapping[str, Sequence[Scored]],
     panels: Mapping[Key, Panel],
     flips: Flips,
+    primary: str,
 ) -> None:
     """Adds metrics, curves and distributions of every method and attack of a section."""
     for (method, attack), panel in panels.items():
         audited = Audited(method, ATTACKS[attack], subject, panel.oriented)
         tables.run.append((method, attack))
-        tables.metrics += membership_metrics(audited, panel, per_user=attack == PRIMARY)
-        tables.metrics += _merged_only(audited, section[method], flips)
+        tables.metrics += membership_metrics(audited, panel, per_user=attack == primary)
+        kept = [entry for entry in section[method] if not missing(audited.attack, entry.evidence)]
+        tables.metrics += _merged_only(audited, kept, flips)
         tables.curves += [found for found in [curve(audited, panel)] if found]
         tables.distributions += [found for found in [distribution(audited, panel)] if found]
 
 
 def _judge(
-    tables: AuditTables, tests: Mapping[str, Mapping[TestKey, Panel]], seeds: Seeds, draws: int
+    tables: AuditTables,
+    tests: Mapping[str, Mapping[TestKey, Panel]],
+    seeds: Seeds,
+    draws: int,
+    primary: str,
 ) -> None:
     """One test over all methods, attacks and subjects, and one over each kind of control."""
     tested = {
@@ -120,23 +132,27 @@ def _judge(
     }
     for name, results in tested.items():
         tables.metrics += _p_values(results, tests[name])
-    tables.findings += findings(tested["methods"], PRIMARY, alarm_of(tested["alarms"]))
+    tables.findings += findings(tested["methods"], primary, alarm_of(tested["alarms"]))
     tables.findings += untested(tests["methods"], tested["methods"])
     tables.findings += control_findings(tested["alarms"])
-    tables.findings += findings(tested["references"], PRIMARY, "")
+    tables.findings += findings(tested["references"], primary, "")
     tables.findings += counterfactual_findings(tested["counterfactuals"])
 
 
 def _panels(
-    section: Mapping[str, Sequence[Scored]], flips: Flips, attack_ids: Sequence[str]
+    tables: AuditTables, section: Mapping[str, Sequence[Scored]], flips: Flips, attack_ids: Sequence[str]
 ) -> dict[Key, Panel]:
+    """Builds the panels of a section, and notes which attacks lack the evidence that they need."""
     panels = {}
     for method, scored in section.items():
-        for attack_id in attack_ids:
-            attack = ATTACKS[attack_id]
-            if "reference" in attack.needs and all(entry.evidence.reference is None for entry in scored):
-                continue
-            panels[method, attack_id] = build_panel(scored, flips, attack, ATTACKS["loss"])
+        for name in attack_ids:
+            attack = ATTACKS[name]
+            lacking = {part for entry in scored for part in missing(attack, entry.evidence)}
+            kept = [entry for entry in scored if not missing(attack, entry.evidence)]
+            if kept:
+                panels[method, name] = build_panel(kept, flips, attack, ATTACKS["loss"])
+            else:
+                tables.lacking[method, name] = tuple(sorted(lacking))
     return panels
 
 

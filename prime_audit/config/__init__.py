@@ -1,10 +1,20 @@
 """The study file: its models, its loading, its schema."""
 
+from prime_audit.config.audit import (
+    BUILT_IN_ATTACKS,
+    DEFAULT_ATTACKS,
+    AuditConfig,
+    PassesConfig,
+    PoolsConfig,
+    ShadowsConfig,
+    SwapsConfig,
+)
 from prime_audit.config.load import bundled_studies, load_method, load_study
 from prime_audit.config.methods import (
     AnyMethod,
     BaseMethod,
     DareMethod,
+    FixedWeightsMethod,
     LoraHubMethod,
     MethodSettings,
     NearestMethod,
@@ -29,10 +39,8 @@ from prime_audit.config.methods import (
 from prime_audit.config.plugins import declare_attack, declare_method, installed
 from prime_audit.config.strict_yaml import parse_yaml
 from prime_audit.config.study import (
-    DEFAULT_ATTACKS,
     METHOD_KINDS,
     AdaptationConfig,
-    AuditConfig,
     DataConfig,
     GateConfig,
     GateRule,
@@ -48,6 +56,7 @@ from prime_audit.config.study import (
 )
 
 __all__ = [
+    "BUILT_IN_ATTACKS",
     "DEFAULT_ATTACKS",
     "METHOD_KINDS",
     "AdaptationConfig",
@@ -56,6 +65,7 @@ __all__ = [
     "BaseMethod",
     "DareMethod",
     "DataConfig",
+    "FixedWeightsMethod",
     "GateConfig",
     "GateRule",
     "LoraHubMethod",
@@ -66,7 +76,9 @@ __all__ = [
     "NormMatchedMethod",
     "OppuMethod",
     "OptimiserName",
+    "PassesConfig",
     "PerPcsMethod",
+    "PoolsConfig",
     "PretrainedMethod",
     "PrimeMethod",
     "PrivacyConfig",
@@ -77,11 +89,13 @@ __all__ = [
     "RescaledMethod",
     "RunConfig",
     "SamplingConfig",
+    "ShadowsConfig",
     "SharersConfig",
     "SimilarityMethod",
     "Space",
     "Start",
     "StudyConfig",
+    "SwapsConfig",
     "TaskArithmeticMethod",
     "TiesMethod",
     "TrainingConfig",

@@ -160,6 +160,20 @@ class RescaledMethod(MethodSettings):
     of: Id = "prime"
 
 
+class FixedWeightsMethod(MethodSettings):
+    """Control: given `weights` on the most similar sharers, in their order; the others get none.
+
+    `norm` scales the change to that multiple of the sharers' mean norm, so that share and norm can be varied
+    apart; `null` takes the weights as they are.
+    """
+
+    kind: Literal["fixed-weights"] = "fixed-weights"
+    id: Id = "fixed-weights"
+    weights: Annotated[tuple[float, ...], ListIsTuple, Field(min_length=1)] = (1.0,)
+    norm: Positive | None = None
+    space: Space = "exact"
+
+
 class RacingConfig(Section):
     """Racing: the search part is cut into `blocks`; candidates that cannot win any more are dropped.
 
@@ -278,6 +292,7 @@ AnyMethod = (
     | RandomWeightsMethod
     | NormMatchedMethod
     | RescaledMethod
+    | FixedWeightsMethod
 )
 MethodKind = Literal[
     "pretrained",
@@ -297,4 +312,5 @@ MethodKind = Literal[
     "random-weights",
     "norm-matched",
     "rescaled",
+    "fixed-weights",
 ]

@@ -3,23 +3,21 @@
 import difflib
 import json
 import re
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Annotated, Literal, Self, get_args
 
 from pydantic import (
-    Discriminator,
     Field,
     PlainSerializer,
     SerializationInfo,
-    Tag,
     ValidationError,
     ValidatorFunctionWrapHandler,
     WrapValidator,
     model_validator,
 )
 
+from prime_audit.config.audit import AuditConfig, first_repeated
 from prime_audit.config.methods import (
     AnyMethod,
     BaseMethod,
@@ -30,19 +28,9 @@ from prime_audit.config.methods import (
     RagMethod,
     UniformMethod,
 )
-from prime_audit.config.plugins import (
-    ATTACKS,
-    METHODS,
-    knows_attack,
-    method_settings,
-    refuse_shadowing,
-)
+from prime_audit.config.plugins import METHODS, method_settings, refuse_shadowing
 from prime_audit.config.section import ID_PATTERN, Count, Id, Positive, Section
 
-BuiltInAttack = Literal["loss", "zlib", "min-k", "min-k++", "reference"]
-ControlId = Literal["base", "own-module", "placebo", "without-sharer"]
-
-DEFAULT_ATTACKS: tuple[BuiltInAttack, ...] = get_args(BuiltInAttack)
 _BUILT_IN: tuple[type[MethodSettings], ...] = get_args(AnyMethod)
 METHOD_KINDS: Mapping[str, type[MethodSettings]] = MappingProxyType(
     {settings.model_fields["kind"].default: settings for settings in _BUILT_IN}
@@ -166,57 +154,6 @@ MethodConfig = Annotated[
 ]
 
 
-def _known_attack(value: object, built_in: ValidatorFunctionWrapHandler) -> object:
-    if isinstance(value, str) and value in DEFAULT_ATTACKS:
-        refuse_shadowing(ATTACKS, value)
-        return built_in(value)
-    return value if isinstance(value, str) and knows_attack(value) else built_in(value)
-
-
-# Written out as plain text: a plug-in's name is none of the literals.
-AttackId = Annotated[BuiltInAttack, WrapValidator(_known_attack), PlainSerializer(str, return_type=str)]
-
-
-def _list_or_name(value: object) -> str:
-    return "list" if isinstance(value, list | tuple) else "name"
-
-
-def _repeated(ids: Sequence[str]) -> str:
-    """The first id that appears more than once, or nothing."""
-    return next((name for name, count in Counter(ids).items() if count > 1), "")
-
-
-class AuditConfig(Section):
-    """What is attacked, how members are drawn, and which controls stand beside the methods.
-
-    `premise` attacks that many of the merges that PriME evaluated for each target, to see whether less
-    similarity means less leakage.
-    """
-
-    design: Literal["holdout"] = "holdout"
-    attacks: Annotated[
-        Annotated[Literal["default"], Tag("name")]
-        | Annotated[Annotated[tuple[AttackId, ...], Field(min_length=1)], Tag("list")],
-        Discriminator(_list_or_name),
-    ] = "default"
-    controls: tuple[ControlId, ...] = ("base", "own-module", "placebo")
-    canaries: None = None
-    premise: Count | None = None
-    permutations: Annotated[int, Field(ge=1000)] = 2000  # a control fires at p < .001
-
-    @property
-    def attack_ids(self) -> tuple[str, ...]:
-        """The attacks by id, with `default` spelt out."""
-        return DEFAULT_ATTACKS if self.attacks == "default" else self.attacks
-
-    @model_validator(mode="after")
-    def _no_repeats(self) -> "AuditConfig":
-        for what, ids in (("attack", self.attack_ids), ("control", self.controls)):
-            if repeated := _repeated(ids):
-                raise ValueError(f"{what} '{repeated}' is listed twice")
-        return self
-
-
 class GateRule(Section):
     """Limits for one metric: `min` and `max` are absolute; method and attack narrow the metric down."""
 
@@ -281,7 +218,7 @@ class StudyConfig(Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> "StudyConfig":
-        if repeated := _repeated([method.id for method in self.methods]):
+        if repeated := first_repeated([method.id for method in self.methods]):
             raise ValueError(f"methods: the id '{repeated}' is used twice; give each method its own 'id'")
         for method in self.methods:
             # A plug-in's settings may say of its id what they like.

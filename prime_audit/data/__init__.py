@@ -1,9 +1,11 @@
 """Users, records, tasks and designs."""
 
-from prime_audit.data.designs import Holdout, Overlap, draw_holdout, overlaps
+from prime_audit.data.designs import Holdout, Overlap, draw_holdout, everything_in, overlaps
 from prime_audit.data.generated import generated_dataset
 from prime_audit.data.history import read_history
 from prime_audit.data.reading import read_dataset
+from prime_audit.data.shadow_design import ShadowDesign, draw_shadows
+from prime_audit.data.swap_design import PoolDesign, SwapDesign, draw_pools, draw_swaps
 from prime_audit.data.task_file import load_task
 from prime_audit.data.tasks import TASKS, Item, Task
 from prime_audit.data.users import Dataset, User, make_dataset
@@ -14,9 +16,16 @@ __all__ = [
     "Holdout",
     "Item",
     "Overlap",
+    "PoolDesign",
+    "ShadowDesign",
+    "SwapDesign",
     "Task",
     "User",
     "draw_holdout",
+    "draw_pools",
+    "draw_shadows",
+    "draw_swaps",
+    "everything_in",
     "generated_dataset",
     "load_task",
     "make_dataset",

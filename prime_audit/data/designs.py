@@ -26,11 +26,13 @@ class Holdout:
         calibration: By user id, aligned with the history: True is a record set aside, so that a method can
             measure its own leak with it. Modules are trained on its IN part all the same; the audit uses
             none of it. Users without such records are missing.
+        design: ``holdout``, or ``prime-paper`` where no record is held out.
     """
 
     flips: Mapping[str, tuple[bool, ...]]
     records: Mapping[str, tuple[tuple[str, str], ...]]
     calibration: Mapping[str, tuple[bool, ...]] = field(default_factory=dict)
+    design: str = "holdout"
 
     def members(self, user: User) -> tuple[Item, ...]:
         """Return what may be trained on, retrieved and searched with.
@@ -122,7 +124,7 @@ class Holdout:
             }
             for user, flips in self.flips.items()
         ]
-        body: dict[str, object] = {"design": "holdout", "users": users}
+        body: dict[str, object] = {"design": self.design, "users": users}
         return {**body, "commitment": digest_json(body)}
 
 
@@ -156,6 +158,23 @@ def draw_holdout(dataset: Dataset, seeds: Seeds, calibration: float = 0.0) -> Ho
             drawn = set(urn.choice(len(user.history), size=count, replace=False).tolist())
             aside[user.id] = tuple(place in drawn for place in range(len(user.history)))
     return Holdout(MappingProxyType(flips), MappingProxyType(records), MappingProxyType(aside))
+
+
+def everything_in(dataset: Dataset) -> Holdout:
+    """Hold nothing out: the published protocol trains on whole histories and compares different people.
+
+    Args:
+        dataset: The users.
+
+    Returns:
+        A design in which every record of every sharer and target is IN.
+    """
+    users = [user for user in dataset.users if user.role != "public"]
+    flips = {user.id: (True,) * len(user.history) for user in users}
+    records = {
+        user.id: tuple((item.id, _digest(dataset.task, item)) for item in user.history) for user in users
+    }
+    return Holdout(MappingProxyType(flips), MappingProxyType(records), design="prime-paper")
 
 
 def _digest(task: Task, item: Item) -> str:

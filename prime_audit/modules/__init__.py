@@ -4,7 +4,7 @@ from prime_audit.modules.bank import AdapterBank
 from prime_audit.modules.export import export, truncation_error
 from prime_audit.modules.files import read_module, write_module
 from prime_audit.modules.gates import GateSettings, read_gates, train_gates, write_gates
-from prime_audit.modules.inner_products import gram, merge_norm
+from prime_audit.modules.inner_products import gram, is_weighted_sum, merge_norm
 from prime_audit.modules.lora import LoraModule
 from prime_audit.modules.merging import merged_into
 from prime_audit.modules.privacy import Guarantee, promised, read_guarantee, write_guarantee
@@ -19,6 +19,7 @@ __all__ = [
     "adapt",
     "export",
     "gram",
+    "is_weighted_sum",
     "merge_norm",
     "merged_into",
     "promised",

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from prime_audit.modules.lora import LoraModule, common_layers
 
+_SAME = 1e-4  # of float32 factors, relative to the norm of the change
+
 
 def gram(modules: Sequence[LoraModule], *, per_layer: bool = False) -> NDArray[np.float64]:
     """Returns the inner products ``⟨sᵢ Bᵢ Aᵢ, sⱼ Bⱼ Aⱼ⟩``, without forming any ΔW.
@@ -47,6 +49,21 @@ def merge_norm(modules: Sequence[LoraModule], weights: Sequence[float]) -> float
     """
     column = np.asarray(weights, dtype=np.float64)
     return math.sqrt(max(0.0, float(column @ gram(modules) @ column)))
+
+
+def is_weighted_sum(module: LoraModule, modules: Sequence[LoraModule], weights: Sequence[float]) -> bool:
+    """Says whether a module is the merge ``Σ wᵢ sᵢ Bᵢ Aᵢ`` of others, to the rounding of its factors.
+
+    Args:
+        module: The module.
+        modules: The others; they change the same layers.
+        weights: One merge weight per other module.
+
+    Returns:
+        True if nothing of the module's norm is left beyond rounding.
+    """
+    distance = merge_norm([module, *modules], [1.0, *(-weight for weight in weights)])
+    return distance <= _SAME * module.norm()
 
 
 def _layer(modules: Sequence[LoraModule], name: str) -> NDArray[np.float64]:

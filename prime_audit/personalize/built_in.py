@@ -3,6 +3,7 @@
 import prime_audit.personalize.averaging
 import prime_audit.personalize.controls
 import prime_audit.personalize.dense_merges
+import prime_audit.personalize.fixed
 import prime_audit.personalize.lorahub
 import prime_audit.personalize.own
 import prime_audit.personalize.per_pcs

@@ -5,12 +5,11 @@ from dataclasses import replace
 from typing import Final
 
 from prime_audit.errors import ConfigError
-from prime_audit.modules import LoraModule, export, merge_norm, truncation_error
+from prime_audit.modules import LoraModule, export, is_weighted_sum, truncation_error
 from prime_audit.personalize.types import Personalisation
 
 FULL: Final = "balanced SVD at full rank: nothing is lost, and no merged module can be read off"
 LAID_OPEN: Final = "**concatenation: the file holds the merged modules themselves, as slices**"
-_SAME = 1e-4  # of float32 factors, relative to the norm of the change
 
 
 def check_form(rank: int | None, concatenate: bool) -> None:
@@ -62,10 +61,10 @@ def in_form(
 
 
 def _laid_open(found: Personalisation, adapter: LoraModule, modules: Mapping[str, LoraModule]) -> LoraModule:
-    stacked = export([modules[name] for name in found.sources], found.weights, form="cat")
-    if merge_norm([stacked, adapter], [1.0, -1.0]) > _SAME * adapter.norm():
+    sources = [modules[name] for name in found.sources]
+    if not is_weighted_sum(adapter, sources, found.weights):
         raise ConfigError(
             "this merge is no weighted sum of the modules, so it cannot be written as their concatenation",
             hint="leave concatenate out, or use a method that merges in the exact space with one weight each",
         )
-    return stacked
+    return export(sources, found.weights, form="cat")

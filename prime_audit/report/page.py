@@ -3,6 +3,7 @@
 from prime_audit.report.sections import (
     controls,
     coverage,
+    designs,
     distributions,
     gate,
     methods,
@@ -27,6 +28,7 @@ SECTIONS = (
     (distributions.view, "distributions", "Attack scores"),
     (search.view, "search", "Search and merge weights"),
     (premise.view, "premise", "Does lower similarity mean less leakage?"),
+    (designs.view, "designs", "Swaps, pools and doses"),
     (users.view, "users", "Person by person"),
     (threat.view, "threat", "What was assumed, and what this cannot say"),
     (provenance.view, "provenance", "Provenance and how to reproduce"),

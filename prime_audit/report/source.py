@@ -59,6 +59,8 @@ class Source:
     @cached_property
     def primary(self) -> str | None:
         """The id of the attack named beforehand as the primary one; None where nothing was attacked."""
+        if self.results.study.primary is not None:
+            return self.results.study.primary
         ids = [attack.id for attack in self.results.attacks]
         return _PRIMARY if _PRIMARY in ids or not ids else ids[0]
 

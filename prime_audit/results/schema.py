@@ -49,7 +49,7 @@ class N(_Frozen):
 
 
 class Study(_Frozen):
-    """Which study these results answer."""
+    """Which study these results answer; `primary` is the attack that was named beforehand."""
 
     name: str
     kind: Literal["evaluate", "attack", "personalize"] = "evaluate"
@@ -57,6 +57,7 @@ class Study(_Frozen):
     seed: int
     design: str
     config_digest: str
+    primary: str | None = None
 
 
 class Method(_Frozen):

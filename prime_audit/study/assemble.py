@@ -1,13 +1,14 @@
 """From finished units to results.json: a pure function of the units' outputs and the evidence files."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import JsonValue
 
-from attacks import ATTACKS, Evidence, TokenScores
-from prime_audit.audit import AuditTables, Scored, Subjects, audit
+from attacks import ATTACKS
+from prime_audit.audit import AuditTables, Subjects, audit
 from prime_audit.config import MethodConfig, StudyConfig
 from prime_audit.core import digest_json
 from prime_audit.personalize import METHODS
@@ -22,16 +23,19 @@ from prime_audit.results import (
     Search,
     Study,
 )
+from prime_audit.study.collect import Collector
 from prime_audit.study.counterfactual import rerun_method
+from prime_audit.study.doses import dose_metrics
 from prime_audit.study.identity import identity_of
-from prime_audit.study.plan import OWN_MODULE, PLACEBO, WITHOUT
+from prime_audit.study.plan_attacks import CONTROL_BASE
+from prime_audit.study.planner import OWN_MODULE, PLACEBO, WITHOUT
 from prime_audit.study.premise import premise_metrics, searching_methods
 from prime_audit.study.privacy import privacy_metrics
+from prime_audit.study.swap_metrics import pool_metrics, swap_metrics
 from prime_audit.study.units import Outputs
 from prime_audit.study.utility import utility_metrics
 from prime_audit.study.workbench import Workbench
 
-CONTROL_BASE = "control-base"
 CONTROLS = {
     "base": (CONTROL_BASE, "Base (no personal module)"),
     "own-module": (OWN_MODULE, "Own module (a sharer's unmerged module)"),
@@ -51,7 +55,7 @@ def assemble(bench: Workbench, outputs: Outputs) -> Results:
         Results that are equal for equal runs: no times, hosts or paths.
     """
     config = bench.config
-    groups = _groups(bench, outputs)
+    groups = Collector(bench, outputs).groups()
     flips = {user.id: bench.member(user.id) for user in bench.dataset.users if user.id in bench.holdout.flips}
     tables = audit(groups, flips, config.audit.attack_ids, bench.seeds, config.audit.permutations)
     return Results(
@@ -70,6 +74,9 @@ def assemble(bench: Workbench, outputs: Outputs) -> Results:
             *privacy_metrics(outputs),
             *tables.metrics,
             *_premise(bench, outputs),
+            *swap_metrics(outputs, bench.seeds),
+            *pool_metrics(outputs, bench.seeds),
+            *_doses(bench, outputs, groups, flips),
         ),
         findings=tuple(tables.findings),
         curves=tuple(tables.curves),
@@ -86,6 +93,13 @@ def _premise(bench: Workbench, outputs: Outputs) -> list[Metric]:
     return premise_metrics(searching, [target.id for target in bench.dataset.targets], outputs)
 
 
+def _doses(
+    bench: Workbench, outputs: Outputs, groups: Sequence[Subjects], flips: Mapping[str, NDArray[np.bool_]]
+) -> list[Metric]:
+    about = next((group.methods for group in groups if group.subject == "sharer"), {})
+    return dose_metrics(bench.config, outputs, about, flips)
+
+
 def config_digest(bench: Workbench) -> str:
     """Digest of what determines the numbers: the study, its data and its model, wherever they lie."""
     settings = bench.config.model_dump(mode="json", exclude={"report", "run", "gate", "task"})
@@ -94,98 +108,6 @@ def config_digest(bench: Workbench) -> str:
     settings["sharers"]["embedder"] = bench.embedder_part
     settings["plug-ins"] = {m.kind: identity for m in bench.config.methods if (identity := identity_of(m))}
     return digest_json([settings, bench.dataset.digest, bench.pretrained.digest])
-
-
-def _groups(bench: Workbench, outputs: Outputs) -> list[Subjects]:
-    """Collects the evidence: merged modules about sharers, own modules about targets."""
-    merging = [m for m in bench.config.methods if METHODS[m.kind].subject == "sharer"]
-    own = [m for m in bench.config.methods if METHODS[m.kind].subject == "target"]
-    controls = bench.config.audit.controls
-    groups = []
-    if merging:
-        alarms = {}
-        if "base" in controls:
-            alarms[CONTROL_BASE] = _base_about_sharers(bench, outputs)
-        if "placebo" in controls:
-            alarms[PLACEBO] = _per_pair(bench, outputs, PLACEBO)
-        counterfactuals = {WITHOUT: _without(bench, outputs)} if "without-sharer" in controls else {}
-        references = {OWN_MODULE: _own_modules(bench, outputs)} if "own-module" in controls else {}
-        methods = {method.id: _per_pair(bench, outputs, method.id) for method in merging}
-        groups.append(Subjects("sharer", methods, alarms, references, counterfactuals))
-    if own:
-        targets = [target.id for target in bench.dataset.targets]
-        methods = {m.id: [_scored(bench, f"score/{m.id}/{t}", t, (t,), (1,)) for t in targets] for m in own}
-        alarms = {CONTROL_BASE: [_base(bench, t, (t,)) for t in targets]} if "base" in controls else {}
-        groups.append(Subjects("target", methods, alarms))
-    return groups
-
-
-def _per_pair(bench: Workbench, outputs: Outputs, method: str) -> list[Scored]:
-    """An entry per target and selected sharer; a sharer with no weight in the merge counts as not merged."""
-    scored = []
-    for target, selected in outputs["select"]["selected"].items():
-        deployed = outputs.get(f"deploy/{method}/{target}")
-        # The placebo is no method: it deploys nothing, and all its pairs stand.
-        weights = dict.fromkeys(selected, 1.0)
-        if deployed is not None:
-            weights = dict(zip(deployed["sources"], deployed["weights"], strict=True))
-        for sharer, evidence in _split(bench, f"score/{method}/{target}", selected):
-            weight = weights.get(sharer, 0.0)
-            sign = -1 if weight < 0 else 1
-            scored.append(Scored(target, (sharer,), evidence, (sign,), merged=weight != 0))
-    return scored
-
-
-def _without(bench: Workbench, outputs: Outputs) -> list[Scored]:
-    """The merge made again without each sharer: an entry per target and sharer, each with its own merge."""
-    scored = []
-    for target, selected in outputs["select"]["selected"].items():
-        name = f"score/{WITHOUT}/{target}"
-        for sharer, evidence in _split(bench, name, selected):
-            merged = sharer not in outputs[name]["reverted"]
-            scored.append(Scored(target, (sharer,), evidence, (1,), merged))
-    return scored
-
-
-def _split(bench: Workbench, name: str, sharers: Sequence[str]) -> Iterator[tuple[str, Evidence]]:
-    """Cuts the evidence of a scoring unit into its sharers' parts, each beside the base's."""
-    whole, start = bench.evidence(name), 0
-    for sharer in sharers:
-        places = np.arange(start, start + len(bench.member(sharer)))
-        start += len(places)
-        yield sharer, Evidence(whole.take(places), _base_scores(bench, (sharer,)))
-
-
-def _scored(
-    bench: Workbench,
-    name: str,
-    target: str,
-    subjects: tuple[str, ...],
-    signs: tuple[int, ...],
-    *,
-    merged: bool = True,
-) -> Scored:
-    evidence = Evidence(bench.evidence(name), _base_scores(bench, subjects))
-    return Scored(target, subjects, evidence, signs, merged)
-
-
-def _base_scores(bench: Workbench, subjects: Sequence[str]) -> TokenScores:
-    return TokenScores.concat([bench.evidence(f"score/base/{user}") for user in subjects])
-
-
-def _base(bench: Workbench, target: str, subjects: tuple[str, ...]) -> Scored:
-    """The base attacked without a reference: against itself a reference attack is one half by definition."""
-    return Scored(target, subjects, Evidence(_base_scores(bench, subjects)), (1,) * len(subjects))
-
-
-def _base_about_sharers(bench: Workbench, outputs: Outputs) -> list[Scored]:
-    return [_base(bench, t, tuple(selected)) for t, selected in outputs["select"]["selected"].items()]
-
-
-def _own_modules(bench: Workbench, outputs: Outputs) -> list[Scored]:
-    """Own modules of the sharers that some target selected: the pairs that the methods are judged on."""
-    used = sorted({s for selected in outputs["select"]["selected"].values() for s in selected})
-    return [_scored(bench, f"score/{OWN_MODULE}/{s}", s, (s,), (1,)) for s in used]
 
 
 def _method(method: MethodConfig) -> Method:
@@ -260,7 +182,7 @@ def _coverage(bench: Workbench, tables: AuditTables, outputs: Outputs) -> Covera
         method: tuple(t.id for t in bench.dataset.targets if outputs[f"deploy/{method}/{t.id}"]["reverted"])
         for method in methods
     }
-    if "without-sharer" in bench.config.audit.controls:
+    if "without-sharer" in bench.config.audit.run_controls:
         names = [t.id for t in bench.dataset.targets if f"score/{WITHOUT}/{t.id}" in outputs]
         reverted[WITHOUT] = tuple(t for t in names if outputs[f"score/{WITHOUT}/{t}"]["reverted"])
     return Coverage(

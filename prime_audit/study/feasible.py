@@ -5,6 +5,7 @@ from prime_audit.config.explain import nearest
 from prime_audit.errors import ConfigError, DataError
 from prime_audit.modules import promised
 from prime_audit.personalize import METHODS, check_budget, least_starts, selection_size
+from prime_audit.study.feasible_audit import check_audit
 from prime_audit.study.premise import searching_methods
 from prime_audit.study.workbench import Workbench
 
@@ -32,7 +33,8 @@ def check_feasible(bench: Workbench) -> None:
     _check_controls(config)
     if not dataset.targets:
         raise ConfigError("the data hold no target", hint="give at least one user the role 'target'")
-    if any(METHODS[method.kind].subject == "sharer" for method in config.methods):
+    merging = [method for method in config.methods if METHODS[method.kind].subject == "sharer"]
+    if merging:
         _check_merging(bench)
     check_sharers(bench)
     empty = [user for user, flips in bench.holdout.flips.items() if not any(flips)]
@@ -43,6 +45,7 @@ def check_feasible(bench: Workbench) -> None:
         )
     _check_once(config)
     _check_searches(bench)
+    check_audit(bench, [m for m in merging if named_by(m) is None])
 
 
 def _check_merging(bench: Workbench) -> None:
@@ -55,12 +58,12 @@ def _check_merging(bench: Workbench) -> None:
             hint="lower sharers.per_target or add sharers",
         )
     pool = config.sharers.representatives or there
-    if "placebo" in config.audit.controls and pool == wanted:
+    if "placebo" in config.audit.run_controls and pool == wanted:
         raise ConfigError(
             "audit.controls: the placebo merges sharers that a target did not select, and none is left",
             hint="lower sharers.per_target, add sharers, or leave out the placebo",
         )
-    if "without-sharer" in config.audit.controls and wanted < 2:
+    if "without-sharer" in config.audit.run_controls and wanted < 2:
         raise ConfigError(
             "audit.controls: without-sharer merges the other sharers of a target, and there are none",
             hint="raise sharers.per_target to at least 2, or leave the control out",

@@ -2,7 +2,15 @@
 
 from prime_audit.config import StudyConfig
 from prime_audit.core import Seeds
-from prime_audit.data import Dataset, generated_dataset, load_task, read_dataset
+from prime_audit.data import (
+    Dataset,
+    Holdout,
+    draw_holdout,
+    everything_in,
+    generated_dataset,
+    load_task,
+    read_dataset,
+)
 
 # The bundled users are one fixed world: a study's seed changes flips, training and search, not the people.
 WORLD_SEED = 20251104
@@ -24,3 +32,18 @@ def load_dataset(config: StudyConfig) -> Dataset:
     if config.data.path is None:
         return generated_dataset(config.data, task, Seeds(WORLD_SEED))
     return read_dataset(config.data, task)
+
+
+def draw_design(config: StudyConfig, dataset: Dataset) -> Holdout:
+    """Decides who is a member, by the study's design and seed.
+
+    Args:
+        config: The study.
+        dataset: Its users.
+
+    Returns:
+        The design.
+    """
+    if config.audit.design == "prime-paper":
+        return everything_in(dataset)
+    return draw_holdout(dataset, Seeds(config.seed), config.sharers.calibration)

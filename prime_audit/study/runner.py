@@ -8,13 +8,12 @@ import filelock
 import yaml
 
 from prime_audit.config import StudyConfig
-from prime_audit.core import Seeds, atomic_write_text, digest_json, make_private_dir, read_json, write_json
-from prime_audit.data import draw_holdout
+from prime_audit.core import atomic_write_text, digest_json, make_private_dir, read_json, write_json
 from prime_audit.errors import ConfigError, OutputError
 from prime_audit.results import Results, write_results
 from prime_audit.study.assemble import assemble
 from prime_audit.study.executor import finished, run_units
-from prime_audit.study.inputs import load_dataset
+from prime_audit.study.inputs import draw_design, load_dataset
 from prime_audit.study.journal import Journal
 from prime_audit.study.manifest import manifest, now
 from prime_audit.study.plan import plan
@@ -65,7 +64,7 @@ def _run_locked(config: StudyConfig, out: Path, fresh: bool, progress: Progress,
     dataset = load_dataset(config)
     if not fresh:
         _check_claim(config, out)
-    holdout = draw_holdout(dataset, Seeds(config.seed), config.sharers.calibration)
+    holdout = draw_design(config, dataset)
     bench = Workbench(config, dataset, holdout, Store(default_store()), out)
     _set_threads(config)
     units = plan(bench, bench.model_part())
@@ -74,7 +73,8 @@ def _run_locked(config: StudyConfig, out: Path, fresh: bool, progress: Progress,
     atomic_write_text(out / CONFIG, yaml.safe_dump(_resolved(config), sort_keys=False, allow_unicode=True))
     # The flips are on disk, with their digest, before anything is trained.
     (out / "evidence").mkdir(mode=0o700, exist_ok=True)
-    write_json(out / "evidence" / "design.json", holdout.manifest())
+    for name, manifest_of in bench.designs().items():
+        write_json(out / "evidence" / name, manifest_of)
     journal = Journal(out / "journal.jsonl")
     if journal.dropped_tail:
         progress.note("the journal's last line was cut off; its unit runs again")

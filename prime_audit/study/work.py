@@ -117,16 +117,20 @@ def select(bench: Workbench) -> Output:
         that were open to selection, which is all of them unless representatives are asked for.
     """
     settings = bench.config.sharers
-    embedder = _embedder(bench)
-    items = {user.id: bench.holdout.members(user) for user in bench.dataset.sharers}
-    sharers = {sharer: embedder(history) for sharer, history in items.items()}
-    targets = {user.id: embedder(bench.holdout.members(user)) for user in bench.dataset.targets}
+    targets, sharers = embeddings(bench)
     pool = list(sharers)
     if settings.representatives is not None:
-        sizes = {sharer: len(history) for sharer, history in items.items()}
+        sizes = {user.id: len(bench.holdout.members(user)) for user in bench.dataset.sharers}
         seed = bench.seeds.integer("representatives")
         pool = list(representatives(sharers, sizes, settings.representatives, seed))
     return {"selected": nearest(targets, sharers, settings.per_target, pool), "pool": pool}
+
+
+def embeddings(bench: Workbench) -> tuple[dict[str, NDArray[np.float64]], dict[str, NDArray[np.float64]]]:
+    """Embeds the IN half of every target's and of every sharer's history; both by user id."""
+    embedder = _embedder(bench)
+    targets = {user.id: embedder(bench.holdout.members(user)) for user in bench.dataset.targets}
+    return targets, {user.id: embedder(bench.holdout.members(user)) for user in bench.dataset.sharers}
 
 
 def _embedder(bench: Workbench) -> Embedder:

@@ -1,7 +1,7 @@
 """What the units of one run share: data, flips, models, modules, and where evidence lies."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +13,18 @@ from torch import Tensor
 from attacks import TokenScores
 from prime_audit.config import StudyConfig
 from prime_audit.core import Seeds
-from prime_audit.data import Dataset, Holdout, Item, User
+from prime_audit.data import (
+    Dataset,
+    Holdout,
+    Item,
+    PoolDesign,
+    ShadowDesign,
+    SwapDesign,
+    User,
+    draw_pools,
+    draw_shadows,
+    draw_swaps,
+)
 from prime_audit.models import (
     Example,
     LanguageModel,
@@ -24,6 +35,7 @@ from prime_audit.models import (
 )
 from prime_audit.modules import LoraModule, merged_into, read_gates, read_module
 from prime_audit.personalize import Calibration
+from prime_audit.study.parts import Part, Parts, load_parts, save_parts
 from prime_audit.study.store import Store
 
 
@@ -75,6 +87,45 @@ class Workbench:
         return merged_into(self.pretrained, read_module(self.store.path(self.keys["adapt"])))
 
     @cached_property
+    def shadows(self) -> ShadowDesign:
+        """Which records each shadow is trained on; nobody has shadows unless the study asks for them."""
+        settings = self.config.audit.shadows
+        users = self.dataset.sharers[: settings.sharers] if settings else ()
+        return draw_shadows(users, self.holdout, self.seeds, settings.count if settings else 0)
+
+    @cached_property
+    def swaps(self) -> SwapDesign:
+        """Which records are swapped; none unless the study asks for it."""
+        settings = self.config.audit.swaps
+        users = self.dataset.sharers if settings else ()
+        return draw_swaps(users, self.holdout, self.seeds, settings.records if settings else 0)
+
+    @cached_property
+    def pools(self) -> PoolDesign:
+        """Which pool each sharer is in."""
+        return draw_pools([sharer.id for sharer in self.dataset.sharers], self.seeds)
+
+    def designs(self) -> dict[str, dict[str, object]]:
+        """Returns the manifest of every design of the study, by the name of its file."""
+        audit = self.config.audit
+        found = {"design.json": self.holdout.manifest()}
+        if audit.shadows is not None:
+            found["design-shadows.json"] = self.shadows.manifest()
+        if audit.swaps is not None:
+            found["design-swaps.json"] = self.swaps.manifest()
+        if audit.pools is not None:
+            found["design-pools.json"] = self.pools.manifest()
+        return found
+
+    @cached_property
+    def words(self) -> tuple[str, ...]:
+        """Words that altered copies of a record may hold: those of the public users, or of the queries."""
+        items = [item for user in self.dataset.public for item in user.history]
+        items = items or [item for user in self.dataset.targets for item in user.queries]
+        texts = (text for item in items for text in (item.input, item.answer or ""))
+        return tuple(sorted({word for text in texts for word in text.split()}))
+
+    @cached_property
     def sentence_folder(self) -> SentenceFolder | None:
         """The sentence-transformers folder that embeds histories, checked; None for other embedders."""
         embedder = self.config.sharers.embedder
@@ -93,6 +144,9 @@ class Workbench:
         histories nobody can turn them back into text. Ids that appear nowhere share the last number.
         """
         examples = [example for user in self.holdout.flips for example in self.examples(user)]
+        # Queries come last, so that they leave the numbers of the audited tokens as they are.
+        queries = [item for user in self.dataset.targets for item in user.queries if item.answer]
+        examples += [self.example(item) for item in queries]
         encoded = encode_all(self.base, examples, "full")
         seen = list(dict.fromkeys(token for one in encoded for token in one.ids))
         size = max(len(self.base.tokenizer), self.base.model.config.get_text_config().vocab_size)
@@ -146,10 +200,21 @@ class Workbench:
 
     def save_evidence(self, name: str, scores: TokenScores) -> None:
         """Writes evidence under a temporary name and renames it."""
+        self._save(name, scores.save)
+
+    def save_parts(self, name: str, parts: Parts) -> None:
+        """Writes parts of evidence in the same way."""
+        self._save(name, lambda path: save_parts(path, parts))
+
+    def parts(self, name: str) -> dict[str, Part]:
+        """Reads the parts that a unit wrote."""
+        return load_parts(self.evidence_path(name))
+
+    def _save(self, name: str, write: Callable[[Path], None]) -> None:
         path = self.evidence_path(name)
         path.parent.mkdir(mode=0o700, exist_ok=True)
         temporary = path.with_suffix(".part")
-        scores.save(temporary)
+        write(temporary)
         with temporary.open("rb") as written:
             os.fsync(written.fileno())
         temporary.replace(path)

@@ -1,0 +1,174 @@
+"""The section `audit` of a study file: attacks, designs, controls, and what their passes cost."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Annotated, Literal, Self, get_args
+
+from pydantic import Discriminator, Field, PlainSerializer, Tag, WrapValidator, model_validator
+from pydantic import ValidatorFunctionWrapHandler as Handler
+
+from prime_audit.config.plugins import ATTACKS, knows_attack, refuse_shadowing
+from prime_audit.config.section import Count, Id, ListIsTuple, Section
+
+# Scored from one pass of the audited model and one of the base.
+DefaultAttack = Literal["loss", "zlib", "min-k", "min-k++", "reference", "ratio", "surp", "wbc", "ez"]
+BuiltInAttack = Literal[
+    "loss",
+    "loss-sum",
+    "zlib",
+    "lowercase",
+    "min-k",
+    "min-k++",
+    "reference",
+    "reference-pretrained",
+    "ratio",
+    "neighbourhood",
+    "recall",
+    "con-recall",
+    "surp",
+    "dc-pdd",
+    "camia",
+    "wbc",
+    "ez",
+    "lira",
+    "lira-offline",
+    "rmia",
+    "rmia-offline",
+    "base-mia",
+    "bavaria",
+    "gradient-norm",
+    "generation",
+    "amplify",
+]
+ControlId = Literal["base", "own-module", "placebo", "without-sharer", "blind"]
+
+DEFAULT_ATTACKS: tuple[DefaultAttack, ...] = get_args(DefaultAttack)
+BUILT_IN_ATTACKS: tuple[BuiltInAttack, ...] = get_args(BuiltInAttack)
+
+
+def _known_attack(value: object, built_in: Handler) -> object:
+    if isinstance(value, str) and value in BUILT_IN_ATTACKS:
+        refuse_shadowing(ATTACKS, value)
+        return built_in(value)
+    return value if isinstance(value, str) and knows_attack(value) else built_in(value)
+
+
+# Written out as plain text: a plug-in's name is none of the literals.
+AttackId = Annotated[BuiltInAttack, WrapValidator(_known_attack), PlainSerializer(str, return_type=str)]
+Methods = Annotated[tuple[Id, ...], ListIsTuple, Field(min_length=1)]
+
+
+def _list_or_name(value: object) -> str:
+    return "list" if isinstance(value, list | tuple) else "name"
+
+
+class PassesConfig(Section):
+    """Passes that only some attacks need: on which `methods` and on how many `targets` they are run.
+
+    `null` is all of them; controls are always covered. `neighbours` altered copies of each record, `shots`
+    records before it, `samples` texts generated for it, and a `population` of at most so many queries, which
+    nobody trained on.
+    """
+
+    methods: Methods | None = None
+    targets: Count | None = None
+    neighbours: Count = 10
+    shots: Count = 4
+    samples: Count = 2
+    population: Count = 100
+
+
+class ShadowsConfig(Section):
+    """Shadow sharers: `count` modules on half-splits of a sharer's whole history, in complementary pairs.
+
+    They pass through the same merge as the audited modules, with the deployed merge weights (`frozen`) or
+    with the method run again on them (`remade`). `sharers: null` gives every sharer shadows; otherwise the
+    first so many, and the modules of the others stay as they are.
+    """
+
+    count: Annotated[int, Field(ge=8, multiple_of=2)] = 8
+    sharers: Count | None = None
+    weights: Literal["frozen", "remade"] = "frozen"
+
+
+class SwapsConfig(Section):
+    """Matched swaps: for `records` members of each sharer a module that holds a held-out record instead.
+
+    The modules pass through the merges of `methods` with the weights as they were and with the method run
+    again.
+    """
+
+    records: Count = 1
+    methods: Methods | None = None
+
+
+class PoolsConfig(Section):
+    """Sharer-level swap: a coin puts each sharer in one of two pools, and each pool is merged by itself."""
+
+    methods: Methods | None = None
+
+
+class AuditConfig(Section):
+    """What is attacked, how members are drawn, and which controls stand beside the methods.
+
+    `design: holdout` flips a coin for every record; `prime-paper` is the published protocol, which compares
+    different people's records, is printed with its confounds and states no leak. `attacks` is `default` (one
+    pass of the model and one of the base), `all`, or a list; `primary` names beforehand the one whose figures
+    stand first (`null`: `reference`, or the first that is listed). `premise` attacks that many of the merges
+    that PriME evaluated for each target, to see whether less similarity means less leakage.
+    """
+
+    design: Literal["holdout", "prime-paper"] = "holdout"
+    attacks: Annotated[
+        Annotated[Literal["default", "all"], Tag("name")]
+        | Annotated[Annotated[tuple[AttackId, ...], Field(min_length=1)], Tag("list")],
+        Discriminator(_list_or_name),
+    ] = "default"
+    primary: AttackId | None = None
+    controls: tuple[ControlId, ...] = ("base", "own-module", "placebo", "blind")
+    passes: PassesConfig = PassesConfig()
+    shadows: ShadowsConfig | None = None
+    swaps: SwapsConfig | None = None
+    pools: PoolsConfig | None = None
+    canaries: None = None
+    premise: Count | None = None
+    permutations: Annotated[int, Field(ge=1000)] = 2000  # a control fires at p < .001
+
+    @property
+    def attack_ids(self) -> tuple[str, ...]:
+        """The attacks by id, with `default` and `all` spelt out."""
+        if self.attacks == "default":
+            return DEFAULT_ATTACKS
+        return BUILT_IN_ATTACKS if self.attacks == "all" else self.attacks
+
+    @property
+    def run_controls(self) -> tuple[ControlId, ...]:
+        """The controls that the design has a use for: the published one has no held-out records."""
+        if self.design == "holdout":
+            return self.controls
+        return tuple(control for control in self.controls if control in ("base", "blind"))
+
+    @property
+    def primary_attack(self) -> str:
+        """The attack that was named beforehand."""
+        if self.primary is not None:
+            return self.primary
+        return "reference" if "reference" in self.attack_ids else self.attack_ids[0]
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.primary is not None and self.primary not in self.attack_ids:
+            raise ValueError(f"'primary' is {self.primary}, which is not among the attacks")
+        for what, ids in (("attack", self.attack_ids), ("control", self.controls)):
+            if repeated := first_repeated(ids):
+                raise ValueError(f"{what} '{repeated}' is listed twice")
+        if self.design == "prime-paper":
+            for name in ("shadows", "swaps", "pools", "premise"):
+                if getattr(self, name) is not None:
+                    raise ValueError(f"'{name}' needs 'design: holdout'")
+        return self
+
+
+def first_repeated(ids: Sequence[str]) -> str:
+    """Return the first id that appears more than once, or nothing."""
+    return next((name for name, count in Counter(ids).items() if count > 1), "")

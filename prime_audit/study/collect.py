@@ -1,0 +1,199 @@
+"""Collects the evidence that the units left: merged modules about sharers, own modules about targets."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from attacks import Evidence, ShadowScores, TokenScores
+from prime_audit.audit import Scored, Subjects
+from prime_audit.personalize import METHODS
+from prime_audit.study.parts import Part
+from prime_audit.study.passes import POPULATION as UNSEEN
+from prime_audit.study.passes import parts_needed
+from prime_audit.study.plan_attacks import CONTROL_BASE, POPULATION, PRETRAINED
+from prime_audit.study.planner import OWN_MODULE, PLACEBO, WITHOUT, audited_sharers
+from prime_audit.study.shading import population_shadows, shadow_scores
+from prime_audit.study.units import Outputs
+from prime_audit.study.unseen import corpus
+from prime_audit.study.workbench import Workbench
+
+
+class Collector:
+    """Reads evidence files and puts their parts together, subject by subject."""
+
+    def __init__(self, bench: Workbench, outputs: Outputs) -> None:
+        """Reads for one finished study.
+
+        Args:
+            bench: The workbench.
+            outputs: The output of every unit.
+        """
+        self.bench = bench
+        self.outputs = outputs
+        self.needed = parts_needed(bench.config.audit.attack_ids)
+        self.corpus = corpus(bench) if "corpus" in self.needed else None
+        self.base_population = self._parts(f"pass/{POPULATION}/base")
+
+    def groups(self) -> list[Subjects]:
+        """Returns the evidence about sharers and about targets, with the controls of each."""
+        config = self.bench.config
+        merging = [m for m in config.methods if METHODS[m.kind].subject == "sharer"]
+        own = [m for m in config.methods if METHODS[m.kind].subject == "target"]
+        controls = config.audit.run_controls
+        found = []
+        if merging:
+            alarms = {}
+            if "base" in controls:
+                alarms[CONTROL_BASE] = self._base_about_sharers()
+            if "placebo" in controls:
+                alarms[PLACEBO] = self.per_pair(PLACEBO)
+            counterfactuals = {WITHOUT: self._without()} if "without-sharer" in controls else {}
+            references = {OWN_MODULE: self._own_modules()} if "own-module" in controls else {}
+            methods = {method.id: self.per_pair(method.id) for method in merging}
+            found.append(Subjects("sharer", methods, alarms, references, counterfactuals))
+        if own:
+            targets = [target.id for target in self.bench.dataset.targets]
+            methods = {m.id: [self._about_target(m.id, t) for t in targets] for m in own}
+            alarms = {CONTROL_BASE: [self._base(t, (t,)) for t in targets]} if "base" in controls else {}
+            found.append(Subjects("target", methods, alarms))
+        return found
+
+    def per_pair(self, method: str) -> list[Scored]:
+        """Returns an entry per target and audited sharer; one without weight in the merge is not merged."""
+        scored = []
+        for target, selected in self.outputs["select"]["selected"].items():
+            deployed = self.outputs.get(f"deploy/{method}/{target}")
+            # The placebo is no method: it deploys nothing, and all its pairs stand.
+            weights = dict.fromkeys(selected, 1.0)
+            if deployed is not None:
+                weights = dict(zip(deployed["sources"], deployed["weights"], strict=True))
+            subjects = (
+                list(selected) if method == PLACEBO else audited_sharers(self.bench, self.outputs, target)
+            )
+            for sharer, evidence in self._split(method, target, subjects):
+                weight = weights.get(sharer, 0.0)
+                sign = -1 if weight < 0 else 1
+                scored.append(Scored(target, (sharer,), evidence, (sign,), merged=weight != 0))
+        return scored
+
+    def _split(self, method: str, target: str, subjects: Sequence[str]) -> Iterator[tuple[str, Evidence]]:
+        """Cuts the evidence about a merge into its subjects' parts, each beside the base's."""
+        whole = self.bench.evidence(f"score/{method}/{target}")
+        parts = self._parts(f"pass/{method}/{target}")
+        shade = self._parts(f"shade/{method}/{target}")
+        shadows: dict[str, ShadowScores] = {}
+        if shade:
+            shadowed = self.outputs[f"shade/{method}/{target}"]["subjects"]
+            shadows = shadow_scores(self.bench, shade, shadowed)
+        start = 0
+        for user in subjects:
+            places = np.arange(start, start + len(self.bench.member(user)))
+            start += len(places)
+            own = {name: _cut(name, part, places, len(whole)) for name, part in parts.items()}
+            yield user, self._evidence(whole.take(places), (user,), own, shadows.get(user), shade)
+
+    def _evidence(
+        self,
+        target: TokenScores,
+        users: tuple[str, ...],
+        parts: Mapping[str, Part],
+        shadows: ShadowScores | None = None,
+        shade: Mapping[str, Part] | None = None,
+    ) -> Evidence:
+        plain: dict[str, Any] = {name: part for name, part in parts.items() if not name.startswith(UNSEEN)}
+        return Evidence(
+            target,
+            self._of_base(users),
+            pretrained=self._of_pretrained(users),
+            shadows=shadows,
+            population=self._population(parts, shade or {}),
+            corpus=self.corpus,
+            **plain,
+        )
+
+    def _population(self, parts: Mapping[str, Part], shade: Mapping[str, Part]) -> Evidence | None:
+        target = parts.get(UNSEEN + "target")
+        if not isinstance(target, TokenScores):
+            return None
+        more: dict[str, Any] = {"repeated": parts.get(UNSEEN + "repeated")}
+        return Evidence(
+            target,
+            self.base_population.get(UNSEEN + "target"),
+            shadows=population_shadows(shade),
+            **more,  # type: ignore[arg-type]
+        )
+
+    def _parts(self, name: str) -> dict[str, Part]:
+        if name not in self.bench.keys or self.outputs.get(name, {}).get("skipped"):
+            return {}
+        return self.bench.parts(name)
+
+    def _of_base(self, users: Sequence[str]) -> TokenScores:
+        return TokenScores.concat([self.bench.evidence(f"score/base/{user}") for user in users])
+
+    def _of_pretrained(self, users: Sequence[str]) -> TokenScores | None:
+        if "pretrained" not in self.needed:
+            return None
+        return TokenScores.concat([self.bench.evidence(f"score/{PRETRAINED}/{user}") for user in users])
+
+    def _about_target(self, method: str, target: str) -> Scored:
+        whole = self.bench.evidence(f"score/{method}/{target}")
+        parts = self._parts(f"pass/{method}/{target}")
+        return Scored(target, (target,), self._evidence(whole, (target,), parts), (1,))
+
+    def _base(self, target: str, subjects: tuple[str, ...]) -> Scored:
+        """The base without a reference: against itself a calibrated attack is one half by definition."""
+        parts = [self._parts(f"pass/{CONTROL_BASE}/{user}") for user in subjects]
+        names = [name for name in parts[0] if name != "overlap" and all(name in one for one in parts)]
+        joined: dict[str, Any] = {name: _joined([one[name] for one in parts]) for name in names}
+        evidence = Evidence(
+            self._of_base(subjects),
+            population=self._population(self.base_population, {}),
+            corpus=self.corpus,
+            **joined,
+        )
+        return Scored(target, subjects, evidence, (1,) * len(subjects))
+
+    def _base_about_sharers(self) -> list[Scored]:
+        return [
+            self._base(target, tuple(audited_sharers(self.bench, self.outputs, target)))
+            for target in self.outputs["select"]["selected"]
+        ]
+
+    def _own_modules(self) -> list[Scored]:
+        """Own modules of the sharers that some target selected: the pairs that the methods are judged on."""
+        used = sorted({s for selected in self.outputs["select"]["selected"].values() for s in selected})
+        found = []
+        for sharer in used:
+            whole = self.bench.evidence(f"score/{OWN_MODULE}/{sharer}")
+            parts = self._parts(f"pass/{OWN_MODULE}/{sharer}")
+            shade = self._parts(f"shade/{OWN_MODULE}/{sharer}")
+            shadows = shadow_scores(self.bench, shade, [sharer])[sharer] if shade else None
+            evidence = self._evidence(whole, (sharer,), parts, shadows, shade)
+            found.append(Scored(sharer, (sharer,), evidence, (1,)))
+        return found
+
+    def _without(self) -> list[Scored]:
+        """The merge made again without each sharer, which is another merge for every sharer of a target."""
+        scored = []
+        for target, selected in self.outputs["select"]["selected"].items():
+            reverted = self.outputs[f"score/{WITHOUT}/{target}"]["reverted"]
+            for sharer, evidence in self._split(WITHOUT, target, list(selected)):
+                scored.append(Scored(target, (sharer,), evidence, (1,), sharer not in reverted))
+        return scored
+
+
+def _cut(name: str, part: Part, places: np.ndarray[Any, np.dtype[np.int64]], records: int) -> Part:
+    """The part about some records; the population is about none of them, and neighbours are several each."""
+    if name.startswith(UNSEEN):
+        return part
+    if isinstance(part, TokenScores):
+        count = len(part) // records
+        return part.take((places[:, None] * count + np.arange(count)).ravel())
+    return part[places]
+
+
+def _joined(parts: Sequence[Part]) -> Part:
+    tokens = [part for part in parts if isinstance(part, TokenScores)]
+    return TokenScores.concat(tokens) if tokens else np.concatenate([np.asarray(part) for part in parts])

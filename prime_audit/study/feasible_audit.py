@@ -1,0 +1,99 @@
+"""What the section `audit` asks for, checked against the study and its data before any compute."""
+
+from collections.abc import Sequence
+
+from attacks import ATTACKS
+from prime_audit.config import MethodConfig
+from prime_audit.config.explain import nearest
+from prime_audit.errors import ConfigError
+from prime_audit.personalize import METHODS
+from prime_audit.study.workbench import Workbench
+
+
+def check_audit(bench: Workbench, merging: Sequence[MethodConfig]) -> None:
+    """Refuses designs and attacks that the study cannot give what they need.
+
+    Args:
+        bench: The workbench.
+        merging: The methods that merge sharers' modules and are built from no other method.
+
+    Raises:
+        ConfigError: Named by the setting.
+    """
+    audit = bench.config.audit
+    deployed = [m.id for m in bench.config.methods if METHODS[m.kind].subject is not None]
+    _check_named("audit.passes.methods", audit.passes.methods, deployed)
+    again = [method.id for method in merging]
+    for name, section in (("swaps", audit.swaps), ("pools", audit.pools)):
+        if section is not None:
+            _check_named(f"audit.{name}.methods", section.methods, again)
+            if not merging:
+                raise ConfigError(
+                    f"audit.{name} makes merges again, and no method merges sharers",
+                    hint="add a merging method",
+                )
+    _check_attacks(bench)
+    _check_sizes(bench)
+    if bench.config.sharers.privacy is not None:
+        for name in ("shadows", "swaps"):
+            if getattr(audit, name) is not None:
+                raise ConfigError(
+                    f"audit.{name} trains modules without privacy, which are no match for those of "
+                    "sharers.privacy",
+                    hint=f"leave out audit.{name} or sharers.privacy",
+                )
+    if audit.design == "prime-paper" and not merging:
+        raise ConfigError(
+            "audit.design: prime-paper compares sharers that are merged with others, and no method merges",
+            hint="add a merging method, or use the design holdout",
+        )
+
+
+def _check_named(where: str, names: Sequence[str] | None, valid: Sequence[str]) -> None:
+    for name in names or ():
+        if name not in valid:
+            meant = nearest(name, list(valid))
+            hint = f"did you mean '{meant}'?" if meant else f"possible here: {', '.join(valid) or 'none'}"
+            raise ConfigError(
+                f"{where}: '{name}' is no method of this study that it could be run on", hint=hint
+            )
+
+
+def _check_attacks(bench: Workbench) -> None:
+    """Attacks that were named one by one must be able to run; `all` leaves out what cannot."""
+    audit = bench.config.audit
+    if audit.attacks in ("default", "all"):
+        return
+    for name in audit.attack_ids:
+        if "shadows" in ATTACKS[name].needs and audit.shadows is None:
+            raise ConfigError(
+                f"audit.attacks: {name} compares with shadow modules, and the study trains none",
+                hint="add 'audit.shadows: {count: 8}', or leave the attack out",
+            )
+        if "corpus" in ATTACKS[name].needs and not bench.dataset.public:
+            raise ConfigError(
+                f"audit.attacks: {name} needs the word counts of public users, and the data hold none",
+                hint="add users with the role 'public', or leave the attack out",
+            )
+
+
+def _check_sizes(bench: Workbench) -> None:
+    audit, there = bench.config.audit, len(bench.dataset.sharers)
+    wanted = bench.config.sharers.per_target
+    if audit.shadows is not None and (audit.shadows.sharers or 0) > there:
+        raise ConfigError(
+            f"audit.shadows.sharers is {audit.shadows.sharers}, but the data hold {there} sharers",
+            hint="lower it, or leave it out to give every sharer shadows",
+        )
+    if audit.pools is not None and there // 2 < wanted:
+        raise ConfigError(
+            f"audit.pools halves the {there} sharers, but each target gets {wanted} (sharers.per_target)",
+            hint=f"add sharers, or lower sharers.per_target to {there // 2}",
+        )
+    pool = bench.config.sharers.representatives or there
+    if audit.design == "prime-paper" and pool <= wanted:
+        raise ConfigError(
+            "audit.design: prime-paper takes the sharers that a target did not select for non-members, and "
+            "none is left",
+            hint="lower sharers.per_target, or add sharers",
+        )

@@ -1,0 +1,217 @@
+"""Plans what attacks need beyond one pass of each deployed model: further passes, shadows, swaps, pools."""
+
+from collections.abc import Iterable, Sequence
+from functools import partial
+
+from prime_audit.config import MethodConfig
+from prime_audit.personalize import METHODS
+from prime_audit.study import passing, pooling, shading, swapping
+from prime_audit.study.counterfactual import rerun_method
+from prime_audit.study.feasible import named_by
+from prime_audit.study.identity import identity_of
+from prime_audit.study.passes import MEASURED, NOT_OF_BASE, parts_needed
+from prime_audit.study.planner import OWN_MODULE, Planner, alone, trainer
+from prime_audit.study.units import Output, Outputs
+
+PRETRAINED = "control-pretrained"
+CONTROL_BASE = "control-base"
+POPULATION = "control-population"
+
+
+def plan_attacks(
+    planner: Planner, adapted: Sequence[str], trained: Sequence[str], gates: Sequence[str]
+) -> None:
+    """Plans the units of the attacks and designs that a study asks for.
+
+    Args:
+        planner: Holds the units that everything here follows.
+        adapted: Name of the unit that adapts the base, if there is one.
+        trained: Names of the units that train the sharers' modules.
+        gates: Names of the units that train their gates.
+    """
+    audit = planner.config.audit
+    parts = parts_needed(audit.attack_ids)
+    merging = [m for m in planner.config.methods if METHODS[m.kind].subject == "sharer"]
+    if "pretrained" in parts:
+        _pretrained(planner)
+    if measured := [part for part in parts if part in MEASURED]:
+        _passes(planner, measured, adapted)
+    if audit.shadows is not None and merging:
+        _shadows(planner, adapted, gates)
+    if audit.swaps is not None and merging:
+        _swaps(planner, adapted, trained, gates)
+    if audit.pools is not None and merging:
+        _pools(planner, adapted, trained, gates)
+
+
+def attacked(planner: Planner) -> list[tuple[MethodConfig, str]]:
+    """Returns the methods and targets on which passes of their own are run, in the order of the study."""
+    return attacked_of(planner.config.methods, planner, planner.config.audit.passes.methods)
+
+
+def attacked_of(
+    methods: Sequence[MethodConfig], planner: Planner, wanted: Sequence[str] | None
+) -> list[tuple[MethodConfig, str]]:
+    """Returns those of some methods that deploy a module, each with the targets that passes are run for."""
+    targets = [target.id for target in planner.bench.dataset.targets][: planner.config.audit.passes.targets]
+    chosen = [m for m in methods if METHODS[m.kind].subject and (wanted is None or m.id in wanted)]
+    return [(method, target) for method in chosen for target in targets]
+
+
+def _audited_users(planner: Planner) -> list[str]:
+    """The users whose records the base scores."""
+    return [name.split("/")[2] for name in planner.keys if name.startswith("score/base/")]
+
+
+def _pretrained(planner: Planner) -> None:
+    for user in _audited_users(planner):
+        name = f"score/{PRETRAINED}/{user}"
+        run = partial(alone, passing.score_pretrained, planner.bench, name, user)
+        planner.add(name, planner.histories(), (f"score/base/{user}",), run)
+
+
+def _passes(planner: Planner, parts: Sequence[str], adapted: Iterable[str]) -> None:
+    bench = planner.bench
+    settings = planner.config.audit.passes.model_dump(mode="json", exclude={"methods", "targets"})
+    part = {**planner.histories(), "passes": settings, "parts": list(parts), "attacks": 1}
+    if "population" in parts:
+        name = f"pass/{POPULATION}/base"
+        run = partial(alone, passing.pass_population, bench, name, parts)
+        planner.add(name, part, tuple(adapted), run)
+    of_base = [one for one in parts if one not in (*NOT_OF_BASE, "population")]
+    for user in _audited_users(planner) if of_base else ():
+        name = f"pass/{CONTROL_BASE}/{user}"
+        planner.add(
+            name, part, (f"score/base/{user}",), partial(alone, passing.pass_base, bench, name, user, of_base)
+        )
+    based = [name for name in planner.keys if name.startswith(f"pass/{CONTROL_BASE}/")]
+    for method, target in attacked(planner):
+        name, deploy = f"pass/{method.id}/{target}", f"deploy/{method.id}/{target}"
+        about = METHODS[method.kind].subject
+
+        def run_method(
+            outputs: Outputs,
+            name: str = name,
+            deploy: str = deploy,
+            about: str | None = about,
+            target: str = target,
+        ) -> Output:
+            subjects = list(outputs["select"]["selected"][target]) if about == "sharer" else [target]
+            return passing.pass_deployed(bench, name, outputs[deploy], subjects, parts)
+
+        planner.add(name, part, (deploy, f"score/{method.id}/{target}", *based), run_method)
+    if "own-module" in planner.config.audit.run_controls:
+        for sharer in [
+            name.split("/")[2] for name in planner.keys if name.startswith(f"score/{OWN_MODULE}/")
+        ]:
+            name = f"pass/{OWN_MODULE}/{sharer}"
+            needs = (f"train/{sharer}", *based)
+            planner.add(name, part, needs, partial(alone, passing.pass_own, bench, name, sharer, parts))
+
+
+def _shadows(planner: Planner, adapted: Sequence[str], gates: Sequence[str]) -> None:
+    bench, settings = planner.bench, planner.config.audit.shadows
+    keep = bench.shadows.keep
+    part = {
+        **planner.root,
+        **trainer(),
+        "training": planner.config.training.model_dump(mode="json"),
+        "count": settings.count if settings else 0,
+        "data": bench.dataset.digest,
+    }
+    names = []
+    for user in keep:
+        for shadow in range(len(keep[user])):
+            name = shading.shadow_unit(user, shadow)
+            planner.add(name, part, adapted, partial(alone, shading.train_shadow, bench, user, shadow))
+            names.append(name)
+    scored = {
+        **planner.histories(),
+        "shadows": settings.model_dump(mode="json") if settings else None,
+        "passes": planner.config.audit.passes.model_dump(mode="json", exclude={"methods", "targets"}),
+    }
+    if "own-module" in planner.config.audit.run_controls:
+        for user in keep:
+            name = f"shade/{OWN_MODULE}/{user}"
+            needs = tuple(one for one in names if one.startswith(f"shadow/{user}/"))
+            planner.add(name, scored, needs, partial(alone, shading.shade_own, bench, name, user))
+    for method, target in attacked(planner):
+        if METHODS[method.kind].subject != "sharer" or named_by(method) is not None:
+            continue
+        name, deploy = f"shade/{method.id}/{target}", f"deploy/{method.id}/{target}"
+
+        def run(
+            outputs: Outputs,
+            name: str = name,
+            deploy: str = deploy,
+            method: MethodConfig = method,
+            target: str = target,
+        ) -> Output:
+            similarity = outputs["select"]["selected"][target]
+            return shading.shade_merge(bench, name, method, target, outputs[deploy], similarity)
+
+        needs = (deploy, *names, *planner.base_needs(True, ""), *gates)
+        planner.add(name, {**scored, "code": identity_of(method)}, needs, run)
+
+
+def _swaps(planner: Planner, adapted: Sequence[str], trained: Sequence[str], gates: Sequence[str]) -> None:
+    bench, settings = planner.bench, planner.config.audit.swaps
+    part = {
+        **planner.root,
+        **trainer(),
+        "training": planner.config.training.model_dump(mode="json"),
+        "swaps": settings.model_dump(mode="json", exclude={"methods"}) if settings else None,
+        "data": bench.dataset.digest,
+        "calibration": planner.config.sharers.calibration,
+    }
+    names = []
+    for user, swaps in bench.swaps.swaps.items():
+        for index in range(len(swaps)):
+            name = swapping.swap_unit(user, index)
+            needs = (*adapted, f"train/{user}")
+            planner.add(name, part, needs, partial(alone, swapping.train_swapped, bench, user, index))
+            names.append(name)
+        needs = (f"train/{user}", *(one for one in names if one.startswith(f"swap/{user}/")))
+        planner.add(
+            f"swapped/{OWN_MODULE}/{user}", part, needs, partial(alone, swapping.swap_own, bench, user)
+        )
+    for method, target in attacked_of(
+        _compared(planner, settings.methods if settings else None), planner, None
+    ):
+        deploy = f"deploy/{method.id}/{target}"
+
+        def run(
+            outputs: Outputs, deploy: str = deploy, method: MethodConfig = method, target: str = target
+        ) -> Output:
+            similarity = outputs["select"]["selected"][target]
+            return swapping.swap_merge(bench, method, target, outputs[deploy], similarity)
+
+        needs = (deploy, *trained, *names, *gates)
+        planner.add(f"swapped/{method.id}/{target}", {**part, "code": identity_of(method)}, needs, run)
+
+
+def _pools(planner: Planner, adapted: Sequence[str], trained: Sequence[str], gates: Sequence[str]) -> None:
+    bench, settings = planner.bench, planner.config.audit.pools
+    part = {
+        **planner.histories(),
+        "per_target": planner.config.sharers.per_target,
+        "embedder": bench.embedder_part,
+    }
+    planner.add("select-pools", part, adapted, partial(alone, pooling.select_pools, bench))
+    for method, target in attacked_of(
+        _compared(planner, settings.methods if settings else None), planner, None
+    ):
+
+        def run(outputs: Outputs, method: MethodConfig = method, target: str = target) -> Output:
+            return pooling.pool_merges(bench, method, target, outputs["select-pools"])
+
+        needs = ("select-pools", *trained, *gates, *planner.base_needs(True, ""))
+        own = {**part, "method": method.model_dump(mode="json"), "code": identity_of(method)}
+        planner.add(f"pool/{method.id}/{target}", own, needs, run)
+
+
+def _compared(planner: Planner, wanted: Sequence[str] | None) -> list[MethodConfig]:
+    """The merging methods that a design makes again: the named ones, or the one of `rerun_method`."""
+    if wanted is None:
+        return [rerun_method(planner.config)]
+    return [method for method in planner.config.methods if method.id in wanted]

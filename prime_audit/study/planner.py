@@ -1,0 +1,293 @@
+"""Builds the units of a study one by one, each with a key that says what its output depends on."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict
+from functools import partial
+from importlib import metadata
+from typing import Any
+
+import numpy as np
+
+from prime_audit.config import MethodConfig, PrimeMethod, PrivacyConfig, StudyConfig
+from prime_audit.core import digest_json
+from prime_audit.data import Dataset, Item
+from prime_audit.errors import ConfigError
+from prime_audit.modules import GateSettings
+from prime_audit.personalize import METHODS
+from prime_audit.study import work
+from prime_audit.study.counterfactual import rerun_method, score_without
+from prime_audit.study.feasible import named_by
+from prime_audit.study.identity import identity_of
+from prime_audit.study.premise import attack_candidates, searching_methods
+from prime_audit.study.units import Output, Outputs, Unit, unit_key
+from prime_audit.study.workbench import Workbench
+
+PLACEBO = "control-placebo"
+OWN_MODULE = "control-own-module"
+WITHOUT = "control-without-sharer"
+# Where a unit leaves its artefact, by stage: in the store that runs share, or with the run's evidence.
+IN_STORE = ("adapt", "train", "gate", "shadow", "swap")
+IN_EVIDENCE = ("score", "pass", "shade")
+
+
+class Planner:
+    """Builds the units of one study in an order in which each follows what it needs."""
+
+    def __init__(self, bench: Workbench, model: Mapping[str, str]) -> None:
+        """Plans for a workbench; see ``plan``.
+
+        Args:
+            bench: The workbench whose units are planned.
+            model: Digest of the pretrained model's files, its dtype and device.
+        """
+        self.bench = bench
+        self.config = bench.config
+        self.units: list[Unit] = []
+        self.keys: dict[str, str] = {}
+        bench.keys = self.keys
+        # A share of zero leaves every key as it was; which records are set aside follows from the seed.
+        share = self.config.sharers.calibration
+        self._calibration = {"calibration": share, "data": bench.dataset.digest} if share else {}
+        self.root = {
+            "model": dict(model),
+            "max_tokens": self.config.training.max_tokens,
+            "seed": self.config.seed,
+            "task": digest_json(asdict(bench.dataset.task)),
+            "max_input_words": self.config.data.max_input_words,
+        }
+
+    def add(
+        self,
+        name: str,
+        part: Mapping[str, Any],
+        needs: Iterable[str],
+        run: Callable[[Outputs], Output],
+    ) -> None:
+        """Adds one unit; what it needs must have been added before."""
+        if name in self.keys:
+            raise ConfigError(f"two units are called {name}", hint="give the methods other ids")
+        key = unit_key(name, part, tuple(self.keys[other] for other in needs))
+        self.keys[name] = key
+        stage = name.split("/")[0]
+        artefact = None
+        if stage in IN_STORE:
+            artefact = self.bench.store.path(key)
+        elif stage in IN_EVIDENCE:
+            artefact = self.bench.evidence_path(name)
+        elif stage == "deploy":
+            artefact = self.bench.adapter_path(*name.split("/")[1:])
+        self.units.append(Unit(name=name, stage=stage, key=key, run=run, artefact=artefact))
+
+    def adapt(self) -> list[str]:
+        """Plans the task adaptation if there is anything public to adapt on; returns its name in a list."""
+        items = adaptation_items(self.config, self.bench.dataset)
+        if not items:
+            return []
+        part = {
+            **self.root,
+            **trainer(),
+            "training": self.config.training.model_dump(mode="json"),
+            "adaptation": self.config.adaptation.model_dump(mode="json"),
+            "items": digest_items(items),
+        }
+        self.add("adapt", part, (), lambda outputs: work.adapt_base(self.bench, items))
+        return ["adapt"]
+
+    def train(
+        self, user: str, epochs: int | None, needs: list[str], privacy: PrivacyConfig | None = None
+    ) -> str:
+        """Plans the training of one user's module on its IN half."""
+        name = f"train/{user}"
+        part = {
+            **self.root,
+            **trainer(),
+            "training": self.config.training.model_dump(mode="json"),
+            "epochs": epochs,
+            "items": digest_items(self.bench.seen(self.bench.dataset.user(user)).history),
+        }
+        if privacy is not None:
+            library = {"opacus": metadata.version("opacus")} if privacy.unit == "example" else {}
+            part["privacy"] = {**privacy.model_dump(mode="json"), **library}
+        self.add(name, part, needs, lambda outputs: work.train(self.bench, user, epochs, privacy))
+        return name
+
+    def gate(self, sharer: str, settings: GateSettings) -> str:
+        """Plans the training of the gates of one sharer's module, on the same records."""
+        name = f"gate/{sharer}"
+        part = {
+            **self.root,
+            **trainer(),
+            "steps": settings.steps,
+            "lr": settings.lr,
+            "batch_size": settings.batch_size,
+        }
+        self.add(name, part, (f"train/{sharer}",), partial(alone, work.gate, self.bench, sharer, settings))
+        return name
+
+    def evaluate(self, method: MethodConfig, target: str, needs: list[str]) -> None:
+        """Plans personalisation, answers and evidence of one method for one target."""
+        about = METHODS[method.kind].subject
+        name = f"deploy/{method.id}/{target}"
+        user = self.bench.dataset.user(target)
+        part = {
+            **self.root,
+            "method": method.model_dump(mode="json"),
+            "items": digest_items(self.bench.seen(user).history),
+            "queries": digest_items(user.queries),
+            "code": identity_of(method),
+            **(self._calibration if about == "sharer" else {}),
+        }
+
+        def run_deploy(outputs: Outputs) -> Output:
+            similarity = outputs["select"]["selected"][target] if about == "sharer" else {}
+            of = named_by(method)
+            others = (
+                {of: work.outcome(self.bench, of, target, outputs[f"deploy/{of}/{target}"])} if of else {}
+            )
+            return work.deploy(self.bench, method, target, similarity, others)
+
+        self.add(name, part, needs, run_deploy)
+        if about is None:
+            return
+        scoring = f"score/{method.id}/{target}"
+
+        def run_score(outputs: Outputs) -> Output:
+            subjects = audited_sharers(self.bench, outputs, target) if about == "sharer" else [target]
+            return work.score_deployed(self.bench, scoring, outputs[name], subjects)
+
+        self.add(scoring, self.histories(), (name, *self.base_needs(about == "sharer", target)), run_score)
+
+    def base_scores(self, users: Iterable[str], needs: list[str]) -> None:
+        """Plans one scoring pass of the base per audited user."""
+        for user in users:
+            name = f"score/base/{user}"
+            items = self.bench.holdout.audited(self.bench.dataset.user(user))
+            part = {**self.histories(), "items": digest_items(items)}
+            self.add(name, part, needs, partial(alone, work.score_base, self.bench, user))
+
+    def own_modules(self) -> None:
+        """Plans the upper reference: each sharer's own module on its own history."""
+        for sharer in self.bench.dataset.sharers:
+            name = f"score/{OWN_MODULE}/{sharer.id}"
+            needs = (f"train/{sharer.id}", f"score/base/{sharer.id}")
+            self.add(
+                name,
+                self.histories(),
+                needs,
+                partial(alone, work.score_merge, self.bench, name, [sharer.id], [1.0], [sharer.id]),
+            )
+
+    def placebos(self) -> None:
+        """Plans the placebo: a merge of as many others of the pool, attacked for the selected sharers."""
+        names = [sharer.id for sharer in self.bench.dataset.sharers]
+        for target in self.bench.dataset.targets:
+            name = f"score/{PLACEBO}/{target.id}"
+
+            def run(outputs: Outputs, name: str = name, target: str = target.id) -> Output:
+                selected = list(outputs["select"]["selected"][target])
+                others = [other for other in outputs["select"]["pool"] if other not in selected]
+                rng = self.bench.seeds.generator("placebo", target)
+                chosen = sorted(rng.choice(others, size=min(len(selected), len(others)), replace=False))
+                weights = [1 / len(chosen)] * len(chosen)
+                return work.score_merge(self.bench, name, [str(c) for c in chosen], weights, selected)
+
+            trained = [f"train/{other}" for other in names]
+            self.add(name, self.histories(), ("select", *trained, *self.base_needs(True, "")), run)
+
+    def without_sharers(self, trained: list[str]) -> None:
+        """Plans the counterfactual: the first merging method again without the sharer that is attacked."""
+        method = rerun_method(self.config)
+        for target in self.bench.dataset.targets:
+            name = f"score/{WITHOUT}/{target.id}"
+
+            def run(outputs: Outputs, name: str = name, target: str = target.id) -> Output:
+                similarity = outputs["select"]["selected"][target]
+                return score_without(self.bench, name, method, target, similarity)
+
+            gates = [key for key in self.keys if key.startswith("gate/")]
+            settings = method.model_dump(mode="json")
+            part = {**self.histories(), "method": settings, "code": identity_of(method)}
+            self.add(name, part, ("select", *trained, *gates, *self.base_needs(True, "")), run)
+
+    def premises(self, count: int) -> None:
+        """Plans the attack on merges that the searches have evaluated."""
+        for method in searching_methods(self.config):
+            for target in self.bench.dataset.targets:
+                deploy = f"deploy/{method.id}/{target.id}"
+
+                def run(
+                    outputs: Outputs,
+                    method: PrimeMethod = method,
+                    target: str = target.id,
+                    deploy: str = deploy,
+                ) -> Output:
+                    sharers = list(outputs["select"]["selected"][target])
+                    return attack_candidates(self.bench, method, outputs[deploy], sharers, count)
+
+                part = {**self.histories(), "candidates": count}
+                needs = (deploy, *self.base_needs(True, ""))
+                self.add(f"premise/{method.id}/{target.id}", part, needs, run)
+
+    def histories(self) -> dict[str, Any]:
+        """What a scoring of deployed modules depends on beside the units it names."""
+        # Tokens are numbered over all histories, so evidence depends on the whole data.
+        data = self.bench.dataset.digest
+        loss = self.config.training.loss
+        return {**self.root, "loss": loss, "data": data, **self._calibration}
+
+    def base_needs(self, merging: bool, target: str) -> list[str]:
+        """Names the units that scored the base on the sharers, or on one target."""
+        if merging:
+            return [f"score/base/{sharer.id}" for sharer in self.bench.dataset.sharers]
+        return [f"score/base/{target}"]
+
+
+def audited_sharers(bench: Workbench, outputs: Outputs, target: str) -> list[str]:
+    """Returns whose records are asked for about a target's merge.
+
+    Args:
+        bench: The workbench.
+        outputs: Outputs that hold the selection.
+        target: The target.
+
+    Returns:
+        The selected sharers; the whole pool, in its order, under the published protocol, whose non-members
+        are the records of the sharers that were not selected.
+    """
+    if bench.config.audit.design == "prime-paper":
+        return list(outputs["select"]["pool"])
+    return list(outputs["select"]["selected"][target])
+
+
+def trainer() -> dict[str, str]:
+    """The libraries that a trained module depends on; the store outlives their updates."""
+    return {name: metadata.version(name) for name in ("torch", "transformers", "peft")}
+
+
+def alone(do: Callable[..., Output], *arguments: object) -> Output:
+    """Runs work that reads no other unit's output; the executor passes the outputs last."""
+    return do(*arguments[:-1])
+
+
+def adaptation_items(config: StudyConfig, dataset: Dataset) -> list[Item]:
+    """Returns the public users' items that adapt the base: one per user in turn, up to ``max_items``.
+
+    Args:
+        config: The study.
+        dataset: Its users.
+
+    Returns:
+        History items with an answer, drawn without replacement by the study's seed.
+    """
+    items = [item for user in dataset.public for item in user.history if item.answer]
+    limit = config.adaptation.max_items
+    if limit is None or limit >= len(items):
+        return items
+    # Which public items adapt the base is a fixed choice of the study's data, the same for every seed.
+    chosen = sorted(np.random.default_rng(0).choice(len(items), size=limit, replace=False))
+    return [items[i] for i in chosen]
+
+
+def digest_items(items: Iterable[Item]) -> str:
+    """Returns the digest of records: their ids, inputs and answers."""
+    return digest_json([[item.id, item.input, item.answer] for item in items])

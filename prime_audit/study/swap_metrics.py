@@ -1,0 +1,134 @@
+"""Figures of the swap designs: what one record changes in a merge, and what a whole sharer changes."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from attacks.statistics import Estimate, auc, mean_interval, sign_flip
+from prime_audit.core import Seeds
+from prime_audit.results import CI, Metric, N, SliceValue
+from prime_audit.study.units import Outputs
+
+
+def swap_metrics(outputs: Outputs, seeds: Seeds) -> list[Metric]:
+    """Collects the matched swaps of records.
+
+    A swap's change is the mean of how much likelier each of its two records is under the merge that holds
+    it; it is averaged over targets first, then over a sharer's swaps. The coin decided which of the two was
+    the member, so the test flips the sign of whole swaps.
+
+    Args:
+        outputs: Outputs of all units; those of ``swapped/<method>/...`` are read.
+        seeds: Seeds of the test.
+
+    Returns:
+        Per method and kind of weights: ``swap.gap`` in nats per token with a t interval over sharers,
+        ``swap.share`` of swaps whose change is above zero, and ``swap.p``.
+    """
+    metrics = []
+    for method, units in _by_method(outputs, "swapped").items():
+        gaps = [gap for unit in units for gap in unit["gaps"]]
+        for weights in dict.fromkeys(gap["weights"] for gap in gaps):
+            by_swap: dict[tuple[str, int], list[float]] = defaultdict(list)
+            for gap in gaps:
+                if gap["weights"] == weights:
+                    by_swap[gap["sharer"], gap["swap"]].append((gap["member"] + gap["nonmember"]) / 2)
+            changes = {key: float(np.mean(values)) for key, values in by_swap.items()}
+            metrics += _figures("swap", method, {"weights": weights}, changes, seeds, "nats per token")
+    return metrics
+
+
+def pool_metrics(outputs: Outputs, seeds: Seeds) -> list[Metric]:
+    """Collects the sharer-level swap.
+
+    A sharer's change is its user-inference score where its own pool is merged minus that where the other one
+    is, for the same targets and records, so that resembling the target cancels.
+
+    Args:
+        outputs: Outputs of all units; those of ``pool/<method>/...`` are read.
+        seeds: Seeds of the test.
+
+    Returns:
+        Per method and kind of records: ``user.gap`` in nats per record with a t interval over sharers,
+        ``user.share`` of sharers whose change is above zero, ``user.p``, and ``user.auc``: how well merged
+        sharers are told from sharers of the same rank who would have been merged.
+    """
+    metrics = []
+    for method, units in _by_method(outputs, "pool").items():
+        scores = [score for unit in units for score in unit["scores"]]
+        for records in dict.fromkeys(score["records"] for score in scores):
+            kept = [score for score in scores if score["records"] == records]
+            by_sharer: dict[tuple[str, int], list[float]] = defaultdict(list)
+            for score in kept:
+                by_sharer[score["sharer"], 0].append(score["merged"] - score["apart"])
+            changes = {key: float(np.mean(values)) for key, values in by_sharer.items()}
+            part = {"records": records}
+            metrics += _figures("user", method, part, changes, seeds, "nats per record")
+            merged = np.array([score["merged"] for score in kept])
+            apart = np.array([score["apart"] for score in kept])
+            found = Estimate(auc(merged, apart), None, "") if len(kept) else Estimate(None, None, "no sharer")
+            metrics.append(_metric("user.auc", method, part, found, len(kept), len(by_sharer), "probability"))
+    return metrics
+
+
+def _by_method(outputs: Outputs, stage: str) -> Mapping[str, list[Mapping[str, Any]]]:
+    found: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+    for name, output in outputs.items():
+        first, _, rest = name.partition("/")
+        if first == stage:
+            found[rest.partition("/")[0]].append(output)
+    return found
+
+
+def _figures(
+    name: str,
+    method: str,
+    part: Mapping[str, SliceValue],
+    changes: Mapping[tuple[str, int], float],
+    seeds: Seeds,
+    unit: str,
+) -> Iterator[Metric]:
+    by_sharer: dict[str, list[float]] = defaultdict(list)
+    for (sharer, _), change in changes.items():
+        by_sharer[sharer].append(change)
+    count, sharers = len(changes), len(by_sharer)
+    means = np.array([np.mean(values) for values in by_sharer.values()])
+    yield _metric(f"{name}.gap", method, part, mean_interval(means, unit="sharers"), count, sharers, unit)
+    values = np.array(list(changes.values()))
+    above = Estimate(float(((values > 0) + 0.5 * (values == 0)).mean()), None, "")
+    yield _metric(f"{name}.share", method, part, above, count, sharers, "probability")
+    rng = seeds.generator("sign-flips", name, method, *map(str, part.values()))
+    p = Estimate(sign_flip(values, rng), None, "")
+    yield _metric(f"{name}.p", method, part, p, count, sharers, "probability")
+
+
+def _metric(
+    name: str,
+    method: str,
+    part: Mapping[str, SliceValue],
+    estimate: Estimate,
+    scored: int,
+    users: int,
+    unit: str,
+) -> Metric:
+    interval = estimate.interval
+    value = estimate.value
+    return Metric(
+        id=name,
+        method=method,
+        adversary="A2",
+        reference="base" if name.startswith("user") else None,
+        subject="sharer",
+        slice=dict(part),
+        value=value,
+        status="undefined" if value is None else "ok",
+        reason=estimate.reason or ("" if value is not None else "there is nothing to compare"),
+        ci=None
+        if interval is None
+        else CI(low=interval.low, high=interval.high, level=interval.level, how=interval.how),
+        n=N(attempted=scored, scored=scored, failed=0, users=users),
+        direction=None if name.endswith(".p") else "lower",
+        unit=unit,
+    )
