@@ -5,6 +5,8 @@ from attacks.evidence import Evidence, TokenScores
 from attacks.likelihood import floored_share, min_k, min_k_plus_plus
 from attacks.registry import ATTACKS, attack, register
 from attacks.shadow_scores import ShadowScores
+from attacks.surprise import without_surprise
+from attacks.user_level import user_inference
 
 __all__ = [
     "ATTACKS",
@@ -19,4 +21,6 @@ __all__ = [
     "missing",
     "register",
     "usable",
+    "user_inference",
+    "without_surprise",
 ]

@@ -15,6 +15,11 @@ def mean_loss(evidence: Evidence) -> FloatArray:
     return evidence.target.mean()
 
 
+def summed_loss(evidence: Evidence) -> FloatArray:
+    """Sum of log-probabilities of a record, lower for longer ones (as the published PriME audit has it)."""
+    return evidence.target.sum()
+
+
 def zlib_ratio(evidence: Evidence) -> FloatArray:
     """Sum of log-probabilities over compressed bytes of the text (Carlini et al., arXiv 2012.07805)."""
     return evidence.target.sum() / evidence.target.compressed_bytes
@@ -95,6 +100,7 @@ def _check_share(share: float) -> None:
 
 
 LOSS = Attack("loss", "A2", ("logp",), "arXiv:1709.01604", 1, mean_loss)
+LOSS_SUM = Attack("loss-sum", "A2", ("logp",), "arXiv:1709.01604, as a sum", 1, summed_loss)
 ZLIB = Attack("zlib", "A2", ("logp", "compressed_bytes"), "arXiv:2012.07805", 1, zlib_ratio)
 MIN_K = min_k()
 MIN_K_PLUS_PLUS = min_k_plus_plus()

@@ -5,11 +5,18 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
 
+from attacks.altered import LOWERCASE, NEIGHBOURHOOD
 from attacks.arrays import FloatArray
 from attacks.base import Attack, ThreatModel
+from attacks.camia import CAMIA
+from attacks.direct import AMPLIFY, GENERATION, GRADIENT_NORM
 from attacks.evidence import Evidence
-from attacks.likelihood import LOSS, MIN_K, MIN_K_PLUS_PLUS, ZLIB
-from attacks.reference import REFERENCE
+from attacks.likelihood import LOSS, LOSS_SUM, MIN_K, MIN_K_PLUS_PLUS, ZLIB
+from attacks.prefixes import CON_RECALL, RECALL
+from attacks.reference import RATIO, REFERENCE, REFERENCE_BF16, REFERENCE_PRETRAINED, REFERENCE_ROUNDED
+from attacks.shadow_attacks import BASE_MIA, BAVARIA, LIRA, LIRA_OFFLINE, RMIA, RMIA_OFFLINE
+from attacks.surprise import DC_PDD, SURP
+from attacks.windows import EZ, WBC
 
 Signal = Callable[[Evidence], FloatArray]
 
@@ -20,13 +27,37 @@ PARTS: Final = (
 )
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
 
-_attacks: dict[str, Attack] = {
-    "loss": LOSS,
-    "zlib": ZLIB,
-    "min-k": MIN_K,
-    "min-k++": MIN_K_PLUS_PLUS,
-    "reference": REFERENCE,
-}
+_BUILT_IN: Final = (
+    LOSS,
+    LOSS_SUM,
+    ZLIB,
+    LOWERCASE,
+    MIN_K,
+    MIN_K_PLUS_PLUS,
+    REFERENCE,
+    REFERENCE_PRETRAINED,
+    REFERENCE_ROUNDED,
+    REFERENCE_BF16,
+    RATIO,
+    NEIGHBOURHOOD,
+    RECALL,
+    CON_RECALL,
+    SURP,
+    DC_PDD,
+    CAMIA,
+    WBC,
+    EZ,
+    LIRA,
+    LIRA_OFFLINE,
+    RMIA,
+    RMIA_OFFLINE,
+    BASE_MIA,
+    BAVARIA,
+    GRADIENT_NORM,
+    GENERATION,
+    AMPLIFY,
+)
+_attacks: dict[str, Attack] = {attack.id: attack for attack in _BUILT_IN}
 ATTACKS: Mapping[str, Attack] = MappingProxyType(_attacks)
 
 

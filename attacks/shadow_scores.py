@@ -42,7 +42,7 @@ class ShadowScores:
 
     def __len__(self) -> int:
         """Returns the number of records."""
-        return self.phi.shape[1]
+        return int(self.phi.shape[1])
 
     def take(self, indices: Sequence[int] | IntArray) -> Self:
         """Returns the records at these positions, in this order."""

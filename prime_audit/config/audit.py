@@ -21,6 +21,8 @@ BuiltInAttack = Literal[
     "min-k++",
     "reference",
     "reference-pretrained",
+    "reference-2-decimals",
+    "reference-bf16",
     "ratio",
     "neighbourhood",
     "recall",
