@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from prime_audit.api import evaluate, load_results, load_study, register_attack, register_method
+    from prime_audit.bring import attack
     from prime_audit.personalize.standalone import personalize
 
 __version__ = "0.1.0"
 
 __all__ = [
     "__version__",
+    "attack",
     "evaluate",
     "load_results",
     "load_study",
@@ -30,7 +32,8 @@ def __getattr__(name: str) -> object:
     if name == "personalize":
         # The package itself, which can be called: see prime_audit.personalize.callable_package.
         return import_module("prime_audit.personalize")
-    return getattr(import_module("prime_audit.api"), name)
+    room = "prime_audit.bring" if name == "attack" else "prime_audit.api"
+    return getattr(import_module(room), name)
 
 
 def __dir__() -> list[str]:

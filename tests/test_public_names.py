@@ -12,7 +12,7 @@ from tests.support import PACKAGES, ROOT
 
 FOLDERS = sorted(path.parent for package in PACKAGES for path in (ROOT / package).rglob("__init__.py"))
 TOP = {
-    *("__version__", "evaluate", "load_results", "load_study"),
+    *("__version__", "attack", "evaluate", "load_results", "load_study"),
     *("personalize", "register_attack", "register_method"),
 }
 

@@ -11,6 +11,14 @@ from attacks.statistics.intervals import (
     within_user_auc,
 )
 from attacks.statistics.newcombe import newcombe_limits
+from attacks.statistics.paired import paired_auc_difference, sign_flip
+from attacks.statistics.power import (
+    clopper_pearson,
+    detectable_auc,
+    leakage_retained,
+    null_deviation,
+    records_needed,
+)
 from attacks.statistics.randomisation import TestResult, max_t
 from attacks.statistics.rates import nonmembers_needed, roc, tpr_at_fpr
 from attacks.statistics.users import UserScores
@@ -21,18 +29,25 @@ __all__ = [
     "TestResult",
     "UserScores",
     "auc",
+    "clopper_pearson",
     "delong_placements",
     "delong_variance",
+    "detectable_auc",
+    "leakage_retained",
     "max_t",
     "mean_interval",
     "mid_ranks",
     "newcombe_limits",
     "nonmembers_needed",
+    "null_deviation",
+    "paired_auc_difference",
     "paired_difference",
     "rank_correlation",
+    "records_needed",
     "roc",
     "same_ranks",
     "sharers_interval",
+    "sign_flip",
     "standardised_gap",
     "tpr_at_fpr",
     "user_auc",

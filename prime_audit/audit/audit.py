@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from attacks import ATTACKS, missing
+from attacks import ATTACKS, Attack, missing
 from attacks.statistics import TestResult
+from prime_audit.audit.blind import BLIND
 from prime_audit.audit.membership import (
     Audited,
     curve,
@@ -27,6 +28,7 @@ from prime_audit.core import Seeds
 from prime_audit.results import Curve, Distribution, Finding, Metric
 
 MERGED = {"targets": "merged"}
+CONTROL_BLIND = "control-blind"
 SECTIONS = ("methods", "alarms", "references", "counterfactuals")
 
 
@@ -52,6 +54,7 @@ class Subjects:
         alarms: Evidence per control that must show no leak (base, placebo).
         references: Evidence per control that shows what a full leak looks like (own module).
         counterfactuals: Evidence per control that shows what is not learnt from the subject's module.
+        seen: The blind control: what the texts alone say of the same records; None without one.
     """
 
     subject: str
@@ -59,6 +62,7 @@ class Subjects:
     alarms: Mapping[str, Sequence[Scored]] = field(default_factory=dict)
     references: Mapping[str, Sequence[Scored]] = field(default_factory=dict)
     counterfactuals: Mapping[str, Sequence[Scored]] = field(default_factory=dict)
+    seen: Panel | None = None
 
 
 def audit(
@@ -90,6 +94,9 @@ def audit(
             panels = _panels(tables, section, flips, attack_ids)
             _describe(tables, group.subject, section, panels, flips, primary)
             tests[name] |= {(group.subject, *key): panel for key, panel in panels.items()}
+        if group.seen is not None:
+            _describe_blind(tables, group.subject, group.seen)
+            tests["alarms"][group.subject, CONTROL_BLIND, BLIND.id] = group.seen
     _judge(tables, tests, seeds, draws, primary)
     return tables
 
@@ -104,13 +111,21 @@ def _describe(
 ) -> None:
     """Adds metrics, curves and distributions of every method and attack of a section."""
     for (method, attack), panel in panels.items():
-        audited = Audited(method, ATTACKS[attack], subject, panel.oriented)
+        audited = Audited(method, attack_of(attack), subject, panel.oriented)
         tables.run.append((method, attack))
         tables.metrics += membership_metrics(audited, panel, per_user=attack == primary)
         kept = [entry for entry in section[method] if not missing(audited.attack, entry.evidence)]
         tables.metrics += _merged_only(audited, kept, flips)
         tables.curves += [found for found in [curve(audited, panel)] if found]
         tables.distributions += [found for found in [distribution(audited, panel)] if found]
+
+
+def _describe_blind(tables: AuditTables, subject: str, seen: Panel) -> None:
+    """Adds the figures of the blind control, which is no attack on a model."""
+    audited = Audited(CONTROL_BLIND, BLIND, subject)
+    tables.run.append((CONTROL_BLIND, BLIND.id))
+    tables.metrics += membership_metrics(audited, seen, per_user=False)
+    tables.curves += [found for found in [curve(audited, seen)] if found]
 
 
 def _judge(
@@ -146,7 +161,7 @@ def _panels(
     panels = {}
     for method, scored in section.items():
         for name in attack_ids:
-            attack = ATTACKS[name]
+            attack = attack_of(name)
             lacking = {part for entry in scored for part in missing(attack, entry.evidence)}
             kept = [entry for entry in scored if not missing(attack, entry.evidence)]
             if kept:
@@ -154,6 +169,11 @@ def _panels(
             else:
                 tables.lacking[method, name] = tuple(sorted(lacking))
     return panels
+
+
+def attack_of(name: str) -> Attack:
+    """Returns an attack, or the blind control, by its name."""
+    return BLIND if name == BLIND.id else ATTACKS[name]
 
 
 def _merged_only(audited: Audited, scored: Sequence[Scored], flips: Flips) -> list[Metric]:
@@ -174,9 +194,9 @@ def _p_values(tested: Mapping[TestKey, TestResult], panels: Mapping[TestKey, Pan
                 "method": method,
                 "attack": attack,
                 "adversary": Audited(
-                    method, ATTACKS[attack], subject, panels[subject, method, attack].oriented
+                    method, attack_of(attack), subject, panels[subject, method, attack].oriented
                 ).adversary,
-                "reference": "base" if "reference" in ATTACKS[attack].needs else None,
+                "reference": "base" if "reference" in attack_of(attack).needs else None,
                 "subject": subject,
                 "value": result.p,
                 "unit": "probability",

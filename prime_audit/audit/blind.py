@@ -4,16 +4,19 @@ Lists of members and non-members that were not drawn by a coin often differ in t
 attack that merely reads the text then looks like a leak (arXiv 2406.16201; arXiv 2406.17975).
 """
 
+import math
 import re
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtr
 
 from attacks import Attack, Evidence
+from attacks.statistics import TestResult
 from prime_audit.results import AttackInfo
 
 if TYPE_CHECKING:
@@ -23,6 +26,9 @@ FOLDS: Final = 5
 # Fewest records of each kind, and fewest users for folds that keep a user together.
 FEWEST_RECORDS: Final = FOLDS
 FEWEST_USERS: Final = 3
+# Each of two records has a say in the score of the other, so every pair counts twice: without any difference
+# the AUC of out-of-fold scores varies sqrt(2) times as much as the AUC of scores that read no membership.
+SPREAD: Final = math.sqrt(2)
 
 
 def _no_signal(evidence: Evidence) -> NDArray[np.float64]:
@@ -56,6 +62,27 @@ def blind_info() -> AttackInfo:
         source=BLIND.source,
         version=BLIND.version,
         params=dict(BLIND.params),
+    )
+
+
+def blind_result(result: TestResult) -> TestResult:
+    """Corrects a test of the blind control, whose scores have read the membership of other records.
+
+    Args:
+        result: What the permutation test says, which takes the scores as given.
+
+    Returns:
+        The same with the wider null distribution (see `SPREAD`) and two-sided p-values that follow from it;
+        they are never smaller than before.
+    """
+    spread = SPREAD * result.null_sd
+    p = 2 * float(ndtr(-abs(result.auc - 0.5) / spread)) if spread else 1.0
+    return replace(
+        result,
+        p=max(result.p, p),
+        p_adjusted=max(result.p_adjusted, p),
+        null_sd=spread,
+        detectable=0.5 + SPREAD * (result.detectable - 0.5),
     )
 
 

@@ -14,8 +14,8 @@ from scipy.special import ndtri
 
 from attacks import ATTACKS, Attack
 from attacks.statistics import Estimate, TestResult, paired_auc_difference, within_user_auc
-from prime_audit.audit.audit import AuditTables
-from prime_audit.audit.blind import BLIND
+from prime_audit.audit.audit import CONTROL_BLIND, AuditTables
+from prime_audit.audit.blind import BLIND, SPREAD, blind_result
 from prime_audit.audit.membership import (
     Audited,
     curve,
@@ -29,7 +29,6 @@ from prime_audit.audit.verdict import Key, alarm_of, control_findings, findings,
 from prime_audit.core import Seeds
 from prime_audit.results import Finding, Metric
 
-CONTROL_BLIND: Final = "control-blind"
 NO_TEXT: Final = "scores alone cannot tell a leak from a difference between the two lists"
 _POWER: Final = 0.9
 # Nobody's module is at stake here; the tests want a word for whom they are about.
@@ -84,7 +83,8 @@ def audit_lists(
     for (method, name), panel in everything.items():
         audited = Audited(method, panels.attack(name), _ABOUT)
         tables.run.append((method, name))
-        tables.metrics += membership_metrics(audited, panel, per_user=name == primary)
+        one_by_one = name == primary and len(panel.users) > 1
+        tables.metrics += membership_metrics(audited, panel, per_user=one_by_one)
         tables.curves += [found for found in [curve(audited, panel)] if found]
         tables.distributions += [found for found in [distribution(audited, panel)] if found]
         if panels.seen is not None and name != BLIND.id:
@@ -167,7 +167,7 @@ def _observed(panel: Panel, seen: Panel | None, why: str) -> dict[str, object]:
     if own.interval.high < 0.5:
         turned = f"the attack ranks members below non-members (AUC {own.value:.3f})"
         return {"verdict": "inconclusive", "reason": f"{turned}: are the lists, or the direction, swapped?"}
-    if blind.interval is not None and blind.interval.low > 0.5:
+    if _fires(blind):
         return {
             "verdict": "inconclusive",
             "reason": f"{texts}, so the lists differ by themselves; the attack adds nothing that is sure "
@@ -179,6 +179,13 @@ def _observed(panel: Panel, seen: Panel | None, why: str) -> dict[str, object]:
     if visible > 1:
         return {"verdict": "inconclusive", "reason": "too few records: no difference would have been seen"}
     return {"verdict": "none detected", "reason": beyond, "could_have_seen": visible}
+
+
+def _fires(blind: Estimate) -> bool:
+    """Whether the texts alone tell the lists apart; the interval knows nothing of the wider null."""
+    if blind.value is None or blind.interval is None:
+        return False
+    return blind.value - SPREAD * (blind.value - blind.interval.low) > 0.5
 
 
 def _range(estimate: Estimate) -> str:
@@ -199,6 +206,11 @@ def _judge_randomised(
             two_sided=name == "alarms",
         )
         for name, section in sections.items()
+    }
+    # Its scores have read the membership of other records, which the permutations do not know.
+    tested["alarms"] = {
+        key: blind_result(result) if key[2] == BLIND.id else result
+        for key, result in tested["alarms"].items()
     }
     for name, results in tested.items():
         tables.metrics += [

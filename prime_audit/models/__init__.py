@@ -7,6 +7,8 @@ from prime_audit.models.embedding import embed
 from prime_audit.models.encoding import Encoded, Example, encode, encode_all
 from prime_audit.models.language_model import LanguageModel
 from prime_audit.models.loading import load_model
+from prime_audit.models.neighbours import altered_copies, score_neighbours
+from prime_audit.models.overlap import generation_overlap
 from prime_audit.models.sampling import Draws
 from prime_audit.models.scoring import score_tokens
 from prime_audit.models.sentence_encoder import (
@@ -15,6 +17,7 @@ from prime_audit.models.sentence_encoder import (
     load_sentence_encoder,
     read_sentence_folder,
 )
+from prime_audit.models.variants import score_lowercase, score_prefixed, score_repeated
 
 __all__ = [
     "Draws",
@@ -24,16 +27,22 @@ __all__ = [
     "RowAdapters",
     "SentenceEncoder",
     "SentenceFolder",
+    "altered_copies",
     "answer_distributions",
     "choose_labels",
     "embed",
     "encode",
     "encode_all",
     "generate",
+    "generation_overlap",
     "load_model",
     "load_sentence_encoder",
     "predict",
     "read_sentence_folder",
     "score_labels",
+    "score_lowercase",
+    "score_neighbours",
+    "score_prefixed",
+    "score_repeated",
     "score_tokens",
 ]

@@ -15,7 +15,6 @@ from prime_audit.models.forward import logits_in_blocks, pad, plan_batches, pred
 from prime_audit.models.language_model import LanguageModel
 
 
-@torch.no_grad()
 def score_tokens(
     lm: LanguageModel,
     examples: Sequence[Example],
@@ -50,7 +49,46 @@ def score_tokens(
         ModelError: The model gives log-probabilities that are not finite.
     """
     encoded = encode_all(lm, examples, loss)
-    in_rows = row_context(lm, adapters, weights, len(examples))
+    return score_encoded(
+        lm,
+        encoded,
+        compressed_bytes(examples, loss),
+        adapters=adapters,
+        weights=weights,
+        batch_tokens=batch_tokens,
+        remap=remap,
+    )
+
+
+@torch.no_grad()
+def score_encoded(
+    lm: LanguageModel,
+    encoded: Sequence[Encoded],
+    compressed: NDArray[np.int64],
+    *,
+    adapters: RowAdapters | None = None,
+    weights: NDArray[np.floating] | None = None,
+    batch_tokens: int = 4096,
+    remap: NDArray[np.integer] | None = None,
+) -> TokenScores:
+    """Scores examples that are encoded already; see `score_tokens`.
+
+    Args:
+        lm: The model.
+        encoded: Token ids with a mark on those that are scored.
+        compressed: ``(examples,)`` zlib lengths of the scored texts, in bytes.
+        adapters: Modules to mix in, or None.
+        weights: Merge weights ``(examples, modules)``; given exactly if ``adapters`` is.
+        batch_tokens: Most tokens in a batch, padding included.
+        remap: As for `score_tokens`.
+
+    Returns:
+        The evidence, in the order of ``encoded``.
+
+    Raises:
+        ModelError: The model gives log-probabilities that are not finite.
+    """
+    in_rows = row_context(lm, adapters, weights, len(encoded))
     figures: list[NDArray[np.float64]] = [np.empty((4, 0))] * len(encoded)
     for batch in plan_batches([len(one.ids) for one in encoded], batch_tokens):
         with in_rows(batch):
@@ -58,7 +96,7 @@ def score_tokens(
         for index, part in zip(batch, parts, strict=True):
             figures[index] = part
     tokens = [np.array(one.ids, dtype=np.int64)[np.array(one.scored)] for one in encoded]
-    return _assemble(tokens, figures, _compressed(examples, loss), remap)
+    return _assemble(tokens, figures, compressed, remap)
 
 
 def _score_batch(lm: LanguageModel, batch: Sequence[Encoded]) -> list[NDArray[np.float64]]:
@@ -87,7 +125,8 @@ def _statistics(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     return torch.stack([chosen, mean[:, 0], spread, (logits.argmax(dim=-1) == targets).float()])
 
 
-def _compressed(examples: Sequence[Example], loss: str) -> NDArray[np.int64]:
+def compressed_bytes(examples: Sequence[Example], loss: str) -> NDArray[np.int64]:
+    """Returns the zlib length of each scored text in UTF-8, in bytes, before any cut."""
     texts = [one.prompt + one.completion if loss == "full" else one.completion for one in examples]
     sizes = [len(zlib.compress(text.encode("utf-8", "surrogatepass"))) for text in texts]
     return np.array(sizes, dtype=np.int64)

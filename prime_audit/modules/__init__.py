@@ -4,6 +4,7 @@ from prime_audit.modules.bank import AdapterBank
 from prime_audit.modules.export import export, truncation_error
 from prime_audit.modules.files import read_module, write_module
 from prime_audit.modules.gates import GateSettings, read_gates, train_gates, write_gates
+from prime_audit.modules.gradients import gradient_norms
 from prime_audit.modules.inner_products import gram, is_weighted_sum, merge_norm
 from prime_audit.modules.lora import LoraModule
 from prime_audit.modules.merging import merged_into
@@ -18,6 +19,7 @@ __all__ = [
     "LoraModule",
     "adapt",
     "export",
+    "gradient_norms",
     "gram",
     "is_weighted_sum",
     "merge_norm",

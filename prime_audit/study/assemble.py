@@ -9,6 +9,9 @@ from pydantic import JsonValue
 
 from attacks import ATTACKS
 from prime_audit.audit import AuditTables, Subjects, audit
+from prime_audit.audit.audit import CONTROL_BLIND
+from prime_audit.audit.blind import blind_info
+from prime_audit.audit.paper import audit_paper
 from prime_audit.config import MethodConfig, StudyConfig
 from prime_audit.core import digest_json
 from prime_audit.personalize import METHODS
@@ -23,6 +26,7 @@ from prime_audit.results import (
     Search,
     Study,
 )
+from prime_audit.study.blind import paper_blind_panel
 from prime_audit.study.collect import Collector
 from prime_audit.study.counterfactual import rerun_method
 from prime_audit.study.doses import dose_metrics
@@ -41,6 +45,7 @@ CONTROLS = {
     "own-module": (OWN_MODULE, "Own module (a sharer's unmerged module)"),
     "placebo": (PLACEBO, "Placebo (a merge of other sharers)"),
     "without-sharer": (WITHOUT, "Without the sharer (the merge made again)"),
+    "blind": (CONTROL_BLIND, "Blind (texts alone, no model)"),
 }
 
 
@@ -57,7 +62,7 @@ def assemble(bench: Workbench, outputs: Outputs) -> Results:
     config = bench.config
     groups = Collector(bench, outputs).groups()
     flips = {user.id: bench.member(user.id) for user in bench.dataset.users if user.id in bench.holdout.flips}
-    tables = audit(groups, flips, config.audit.attack_ids, bench.seeds, config.audit.permutations)
+    tables = _audited(bench, outputs, groups, flips)
     return Results(
         status="complete",
         study=Study(
@@ -66,9 +71,13 @@ def assemble(bench: Workbench, outputs: Outputs) -> Results:
             seed=config.seed,
             design=config.audit.design,
             config_digest=config_digest(bench),
+            primary=config.audit.primary_attack,
         ),
         methods=(*(_method(method) for method in config.methods), *_controls(config, groups)),
-        attacks=tuple(_attack(attack) for attack in config.audit.attack_ids),
+        attacks=(
+            *(_attack(attack) for attack in config.audit.attack_ids),
+            *([blind_info()] if "blind" in config.audit.run_controls else []),
+        ),
         metrics=(
             *utility_metrics(config, bench.dataset, outputs),
             *privacy_metrics(outputs),
@@ -84,6 +93,21 @@ def assemble(bench: Workbench, outputs: Outputs) -> Results:
         search=tuple(_searches(bench, outputs)),
         coverage=_coverage(bench, tables, outputs),
     )
+
+
+def _audited(
+    bench: Workbench, outputs: Outputs, groups: Sequence[Subjects], flips: Mapping[str, NDArray[np.bool_]]
+) -> AuditTables:
+    """The audit by the study's design."""
+    audit_settings = bench.config.audit
+    primary = audit_settings.primary_attack
+    if audit_settings.design == "holdout":
+        draws = audit_settings.permutations
+        return audit(groups, flips, audit_settings.attack_ids, bench.seeds, draws, primary)
+    selected = {target: list(chosen) for target, chosen in outputs["select"]["selected"].items()}
+    blind = "blind" in audit_settings.run_controls
+    seen = paper_blind_panel(bench, selected, outputs["select"]["pool"]) if blind else None
+    return audit_paper(groups[0], selected, audit_settings.attack_ids, seen, primary, bench.seeds)
 
 
 def _premise(bench: Workbench, outputs: Outputs) -> list[Metric]:
@@ -122,6 +146,8 @@ def _controls(config: StudyConfig, groups: Sequence[Subjects]) -> list[Method]:
     named = {
         control for group in groups for control in (*group.alarms, *group.references, *group.counterfactuals)
     }
+    if "blind" in config.audit.run_controls:
+        named.add(CONTROL_BLIND)
     of: dict[str, dict[str, JsonValue]] = {}
     if WITHOUT in named:
         of[WITHOUT] = {"of": rerun_method(config).id}
@@ -167,15 +193,41 @@ def _search(method: str, target: str, outputs: Outputs) -> Search:
     )
 
 
+_WHY = {
+    "reference": "against itself the base is one half by definition",
+    "shadows": "it has no shadows",
+    "corpus": "there are no public users whose words could be counted",
+    "prefixed": "no pass after other records was run for it",
+    "prefixed_members": "no other sharer's members are known to whoever attacks it",
+}
+
+
+def _lacking(bench: Workbench, method: str, attack: str, parts: Sequence[str], outputs: Outputs) -> str:
+    """Why an attack was not run on a method."""
+    if "shadows" in parts:
+        for target in bench.dataset.targets:
+            skipped = outputs.get(f"shade/{method}/{target.id}", {}).get("skipped")
+            if skipped:
+                return str(skipped)
+    first = next((part for part in _WHY if part in parts), "")
+    return _WHY.get(first, f"the study measured no {', '.join(parts)} of it")
+
+
 def _coverage(bench: Workbench, tables: AuditTables, outputs: Outputs) -> Coverage:
     """What was asked for and what came of it: every method, every attack on those that deploy a module."""
     methods = [method.id for method in bench.config.methods]
+    attacked_keys = set(tables.run)
     attacked = [f"{method}/{attack}" for method, attack in tables.run]
     reached = {method for method, _ in tables.run}
     skipped = [
         Gap(id=f"{method}/attacks", reason="it deploys no module, so no module was attacked")
         for method in methods
         if method not in reached
+    ]
+    skipped += [
+        Gap(id=f"{method}/{attack}", reason=_lacking(bench, method, attack, parts, outputs))
+        for (method, attack), parts in tables.lacking.items()
+        if not (method == CONTROL_BASE and (method, attack) in attacked_keys)
     ]
     run = (*methods, *dict.fromkeys(attacked))
     reverted = {

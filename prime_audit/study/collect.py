@@ -8,6 +8,7 @@ import numpy as np
 from attacks import Evidence, ShadowScores, TokenScores
 from prime_audit.audit import Scored, Subjects
 from prime_audit.personalize import METHODS
+from prime_audit.study.blind import blind_panel
 from prime_audit.study.parts import Part
 from prime_audit.study.passes import POPULATION as UNSEEN
 from prime_audit.study.passes import parts_needed
@@ -40,6 +41,9 @@ class Collector:
         config = self.bench.config
         merging = [m for m in config.methods if METHODS[m.kind].subject == "sharer"]
         own = [m for m in config.methods if METHODS[m.kind].subject == "target"]
+        if config.audit.design == "prime-paper":
+            # Without held-out records of the target there is nothing to compare the target's with.
+            own = []
         controls = config.audit.run_controls
         found = []
         if merging:
@@ -51,12 +55,15 @@ class Collector:
             counterfactuals = {WITHOUT: self._without()} if "without-sharer" in controls else {}
             references = {OWN_MODULE: self._own_modules()} if "own-module" in controls else {}
             methods = {method.id: self.per_pair(method.id) for method in merging}
-            found.append(Subjects("sharer", methods, alarms, references, counterfactuals))
+            used = sorted({s for chosen in self.outputs["select"]["selected"].values() for s in chosen})
+            seen = blind_panel(self.bench, used) if "blind" in controls else None
+            found.append(Subjects("sharer", methods, alarms, references, counterfactuals, seen))
         if own:
             targets = [target.id for target in self.bench.dataset.targets]
             methods = {m.id: [self._about_target(m.id, t) for t in targets] for m in own}
             alarms = {CONTROL_BASE: [self._base(t, (t,)) for t in targets]} if "base" in controls else {}
-            found.append(Subjects("target", methods, alarms))
+            seen = blind_panel(self.bench, targets) if "blind" in controls else None
+            found.append(Subjects("target", methods, alarms, seen=seen))
         return found
 
     def per_pair(self, method: str) -> list[Scored]:
@@ -116,13 +123,12 @@ class Collector:
         target = parts.get(UNSEEN + "target")
         if not isinstance(target, TokenScores):
             return None
-        more: dict[str, Any] = {"repeated": parts.get(UNSEEN + "repeated")}
-        return Evidence(
-            target,
-            self.base_population.get(UNSEEN + "target"),
-            shadows=population_shadows(shade),
-            **more,  # type: ignore[arg-type]
-        )
+        more: dict[str, Any] = {
+            "reference": self.base_population.get(UNSEEN + "target"),
+            "repeated": parts.get(UNSEEN + "repeated"),
+            "shadows": population_shadows(shade),
+        }
+        return Evidence(target, **more)
 
     def _parts(self, name: str) -> dict[str, Part]:
         if name not in self.bench.keys or self.outputs.get(name, {}).get("skipped"):
@@ -157,8 +163,9 @@ class Collector:
 
     def _base_about_sharers(self) -> list[Scored]:
         return [
-            self._base(target, tuple(audited_sharers(self.bench, self.outputs, target)))
+            self._base(target, (sharer,))
             for target in self.outputs["select"]["selected"]
+            for sharer in audited_sharers(self.bench, self.outputs, target)
         ]
 
     def _own_modules(self) -> list[Scored]:
@@ -191,7 +198,7 @@ def _cut(name: str, part: Part, places: np.ndarray[Any, np.dtype[np.int64]], rec
     if isinstance(part, TokenScores):
         count = len(part) // records
         return part.take((places[:, None] * count + np.arange(count)).ravel())
-    return part[places]
+    return np.asarray(part[places], dtype=np.float64)
 
 
 def _joined(parts: Sequence[Part]) -> Part:

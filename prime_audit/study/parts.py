@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +22,7 @@ def save_parts(path: Path, parts: Parts) -> None:
         path: The file.
         parts: Token scores and arrays by name; a name holds no slash.
     """
-    tensors = {}
+    tensors: dict[str, NDArray[Any]] = {}
     for name, part in parts.items():
         if isinstance(part, TokenScores):
             tensors |= {f"{name}/{field.name}": getattr(part, field.name) for field in fields(part)}

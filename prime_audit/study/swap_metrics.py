@@ -27,7 +27,7 @@ def swap_metrics(outputs: Outputs, seeds: Seeds) -> list[Metric]:
         Per method and kind of weights: ``swap.gap`` in nats per token with a t interval over sharers,
         ``swap.share`` of swaps whose change is above zero, and ``swap.p``.
     """
-    metrics = []
+    metrics: list[Metric] = []
     for method, units in _by_method(outputs, "swapped").items():
         gaps = [gap for unit in units for gap in unit["gaps"]]
         for weights in dict.fromkeys(gap["weights"] for gap in gaps):
@@ -55,7 +55,7 @@ def pool_metrics(outputs: Outputs, seeds: Seeds) -> list[Metric]:
         ``user.share`` of sharers whose change is above zero, ``user.p``, and ``user.auc``: how well merged
         sharers are told from sharers of the same rank who would have been merged.
     """
-    metrics = []
+    metrics: list[Metric] = []
     for method, units in _by_method(outputs, "pool").items():
         scores = [score for unit in units for score in unit["scores"]]
         for records in dict.fromkeys(score["records"] for score in scores):

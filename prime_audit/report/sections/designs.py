@@ -23,7 +23,7 @@ def view(source: Source) -> dict[str, object] | None:
     Returns:
         What the template shows; None where no such design was run.
     """
-    tables = {
+    tables: dict[str, object] = {
         "swaps": _swaps(source.results.metrics),
         "pools": _pools(source.results.metrics),
         "doses": _doses(source.results.metrics),

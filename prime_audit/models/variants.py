@@ -1,0 +1,143 @@
+"""The same records read in another way: in lower case, twice in a row, or after other records."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from attacks import TokenScores
+from prime_audit.errors import ModelError
+from prime_audit.models.adapters import RowAdapters
+from prime_audit.models.encoding import Encoded, Example, encode_all, tokenize
+from prime_audit.models.language_model import LanguageModel
+from prime_audit.models.scoring import compressed_bytes, score_encoded, score_tokens
+
+# Between records that follow one another.
+SEPARATOR = "\n\n"
+
+
+def score_lowercase(
+    lm: LanguageModel,
+    examples: Sequence[Example],
+    *,
+    loss: str = "answer",
+    adapters: RowAdapters | None = None,
+    weights: NDArray[np.floating] | None = None,
+    remap: NDArray[np.integer] | None = None,
+) -> TokenScores:
+    """Scores records whose prompt and completion are in lower case.
+
+    Args:
+        lm: The model.
+        examples: The records as they are.
+        loss: ``answer`` or ``full``.
+        adapters: Modules to mix in, or None.
+        weights: Merge weights ``(examples, modules)``; given exactly if ``adapters`` is.
+        remap: Token numbers; ids that no record holds share one.
+
+    Returns:
+        The evidence; its tokens are those of the lower-case texts.
+    """
+    lower = [Example(one.prompt.lower(), one.completion.lower()) for one in examples]
+    return score_tokens(lm, lower, loss=loss, adapters=adapters, weights=weights, remap=remap)
+
+
+def score_repeated(
+    lm: LanguageModel,
+    examples: Sequence[Example],
+    *,
+    loss: str = "answer",
+    adapters: RowAdapters | None = None,
+    weights: NDArray[np.floating] | None = None,
+    remap: NDArray[np.integer] | None = None,
+) -> TokenScores:
+    """Scores each record's second copy, where the model reads it twice in a row.
+
+    Args:
+        lm: The model. Of a first copy that does not fit beside the second its beginning is left out.
+        examples: The records.
+        loss: ``answer`` or ``full``.
+        adapters: Modules to mix in, or None.
+        weights: Merge weights ``(examples, modules)``; given exactly if ``adapters`` is.
+        remap: Token numbers.
+
+    Returns:
+        The evidence, with the tokens of a plain pass.
+    """
+    plain = encode_all(lm, examples, loss)
+    first = _with_separator(lm, examples)
+    encoded = [_after(lm, one, context) for one, context in zip(plain, first, strict=True)]
+    sizes = compressed_bytes(examples, loss)
+    return score_encoded(lm, encoded, sizes, adapters=adapters, weights=weights, remap=remap)
+
+
+def score_prefixed(
+    lm: LanguageModel,
+    examples: Sequence[Example],
+    shots: Sequence[Example],
+    *,
+    loss: str = "answer",
+    adapters: RowAdapters | None = None,
+    weights: NDArray[np.floating] | None = None,
+    remap: NDArray[np.integer] | None = None,
+) -> TokenScores:
+    """Scores records after other records, which are read and not scored.
+
+    Args:
+        lm: The model.
+        examples: The records.
+        shots: What stands before each of them, in this order; as many of the first ones as fit whole.
+        loss: ``answer`` or ``full``.
+        adapters: Modules to mix in, or None.
+        weights: Merge weights ``(examples, modules)``; given exactly if ``adapters`` is.
+        remap: Token numbers.
+
+    Returns:
+        The evidence, with the tokens of a plain pass.
+
+    Raises:
+        ModelError: Before some record not even the first of the shots fits.
+        ValueError: There are no shots.
+    """
+    if not shots:
+        raise ValueError("shots: there is no record to put before the others")
+    plain = encode_all(lm, examples, loss)
+    before = _with_separator(lm, shots)
+    encoded = [_after(lm, one, _fitting(lm, one, before)) for one in plain]
+    sizes = compressed_bytes(examples, loss)
+    return score_encoded(lm, encoded, sizes, adapters=adapters, weights=weights, remap=remap)
+
+
+def _with_separator(lm: LanguageModel, examples: Sequence[Example]) -> list[list[int]]:
+    """The tokens of each record and of a blank line after it."""
+    (blank,) = tokenize(lm, [SEPARATOR])
+    prompts = tokenize(lm, [one.prompt for one in examples])
+    completions = tokenize(lm, [one.completion for one in examples])
+    return [[*prompt, *said, *blank] for prompt, said in zip(prompts, completions, strict=True)]
+
+
+def _fitting(lm: LanguageModel, one: Encoded, before: Sequence[Sequence[int]]) -> list[int]:
+    room, kept = lm.max_tokens - len(one.ids), list[int]()
+    for shot in before:
+        if len(kept) + len(shot) > room:
+            break
+        kept += shot
+    if not kept:
+        raise ModelError(
+            f"model {lm.name}: a record of {len(one.ids)} tokens leaves no room for another one of "
+            f"{len(before[0])} before it within {lm.max_tokens}",
+            hint="raise training.max_tokens, lower data.max_input_words, or leave out attacks with a prefix",
+        )
+    return kept
+
+
+def _after(lm: LanguageModel, one: Encoded, context: Sequence[int]) -> Encoded:
+    """Puts tokens between BOS and a record; what does not fit loses its beginning. The record stays whole."""
+    room = lm.max_tokens - len(one.ids)
+    kept = list(context)[-room:] if room > 0 else []
+    return replace(
+        one,
+        ids=(one.ids[0], *kept, *one.ids[1:]),
+        scored=(False, *[False] * len(kept), *one.scored[1:]),
+    )

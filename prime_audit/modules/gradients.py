@@ -1,0 +1,71 @@
+"""Gradients of records' losses over the parameters of a deployed adapter."""
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from prime_audit.models import Example, LanguageModel, encode_all
+from prime_audit.modules.lora import LoraModule, check_fit, linear_layer
+from prime_audit.modules.training import mean_loss
+
+
+def gradient_norms(
+    lm: LanguageModel,
+    examples: Sequence[Example],
+    loss: str,
+    module: LoraModule,
+    *,
+    per_layer: bool = False,
+) -> NDArray[np.float64]:
+    """Returns the norm of each record's gradient over the adapter's factors A and B (arXiv 2402.17012).
+
+    The factors are those of the file that is deployed; a merge written in another form has other gradients.
+    There is no dropout, and records are taken one by one, so that none sees another.
+
+    Args:
+        lm: The base.
+        examples: N records.
+        loss: ``answer`` or ``full``: whose mean negative log-likelihood per token is derived.
+        module: The adapter.
+        per_layer: Whether layers are kept apart.
+
+    Returns:
+        ``(N,)``, or ``(N, layers)`` in the order of the module's layers; Euclidean norms.
+
+    Raises:
+        ModelError: The adapter belongs to another base.
+    """
+    check_fit(module, lm.model)
+    # The probe must run on the bare model, and once.
+    _ = lm.plain_head
+    norms = np.zeros((len(examples), len(module.factors)))
+    with ExitStack() as hooks:
+        pairs = []
+        for name, (a, b) in module.factors.items():
+            first, second = (part.detach().to(lm.device).clone().requires_grad_() for part in (a, b))
+            pairs.append((first, second))
+            hook = _adds(first, second, module.scaling)
+            handle = linear_layer(lm.model, name).register_forward_hook(hook)
+            hooks.callback(handle.remove)
+        leaves = [part for pair in pairs for part in pair]
+        for place, encoded in enumerate(encode_all(lm, examples, loss)):
+            if not any(encoded.scored):
+                continue
+            with torch.enable_grad():
+                found = torch.autograd.grad(mean_loss(lm, [encoded]), leaves)
+            squares = torch.stack([part.double().square().sum() for part in found])
+            norms[place] = squares.reshape(-1, 2).sum(dim=1).sqrt().cpu().numpy()
+    return norms if per_layer else np.sqrt((norms**2).sum(axis=1))
+
+
+def _adds(a: Tensor, b: Tensor, scaling: float) -> Callable[[nn.Module, tuple[Any, ...], Tensor], Tensor]:
+    def add(_layer: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> Tensor:
+        x: Tensor = inputs[0]
+        return output + scaling * ((x @ a.to(x.dtype).T) @ b.to(x.dtype).T)
+
+    return add
