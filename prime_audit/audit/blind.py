@@ -26,6 +26,8 @@ FOLDS: Final = 5
 # Fewest records of each kind, and fewest users for folds that keep a user together.
 FEWEST_RECORDS: Final = FOLDS
 FEWEST_USERS: Final = 3
+# Inverse of the regularisation: a few words that tell the lists apart must count among many that do not.
+STRENGTH: Final = 10.0
 # Each of two records has a say in the score of the other, so every pair counts twice: without any difference
 # the AUC of out-of-fold scores varies sqrt(2) times as much as the AUC of scores that read no membership.
 SPREAD: Final = math.sqrt(2)
@@ -35,7 +37,9 @@ def _no_signal(evidence: Evidence) -> NDArray[np.float64]:
     raise ValueError("the blind control reads texts; it scores no evidence of a model")
 
 
-BLIND: Final = Attack("blind", "A3", (), "arXiv:2406.16201", 1, _no_signal, {"folds": FOLDS}, kind="control")
+BLIND: Final = Attack(
+    "blind", "A3", (), "arXiv:2406.16201", 1, _no_signal, {"folds": FOLDS, "C": STRENGTH}, kind="control"
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,7 +137,7 @@ def date_numbers(dates: Sequence[str | None]) -> NDArray[np.float64] | None:
     """Turns dates into days.
 
     Args:
-        dates: ISO 8601 dates or times, or plain numbers such as a year; anything else counts as unknown.
+        dates: ISO 8601 dates or times, or years; anything else counts as unknown.
 
     Returns:
         ``(N,)`` days, NaN where unknown; None if none is known.
@@ -144,10 +148,9 @@ def date_numbers(dates: Sequence[str | None]) -> NDArray[np.float64] | None:
 
 def _day(date: str | None) -> float:
     text = (date or "").strip()
-    if re.fullmatch(r"\d{1,6}", text):
-        return float(text) * 365.25
     try:
-        return datetime.fromisoformat(text).replace(tzinfo=None).toordinal()
+        # A year is its first day.
+        return datetime.fromisoformat(f"{text}-01-01" if len(text) == 4 else text).toordinal()
     except ValueError:
         return float("nan")
 
@@ -218,6 +221,6 @@ def _out_of_fold(
         if len(set(member[train].tolist())) < 2:
             return Blind(None, f"the blind control cannot learn: with {how} a part holds one kind of record")
         # Balanced: a fold with more members than the rest must not shift the scores of its own records.
-        model = LogisticRegression(class_weight="balanced", max_iter=1000)
+        model = LogisticRegression(C=STRENGTH, class_weight="balanced", solver="liblinear", max_iter=1000)
         scores[test] = model.fit(features[train], member[train]).decision_function(features[test])
     return Blind(scores, how)

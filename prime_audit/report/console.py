@@ -45,14 +45,14 @@ def _methods(source: Source) -> list[str]:
     shown = sorted(source.methods, key=lambda method: _ORDER.index(verdicts.get(method.id, "none detected")))
     lines = []
     for method in shown[:_MOST_METHODS]:
-        utility = words.cell(source.metric("utility.primary", method.id))
+        utility = f"utility {words.cell(source.metric('utility.primary', method.id))}; "
         verdict = verdicts.get(method.id)
         leak = (
             f"AUC {words.cell(source.metric('mia.auc', method.id, source.primary))}, {verdict}"
             if verdict
             else ""
         )
-        lines.append(f"  {method.id:<12} utility {utility}{'; ' + leak if leak else '; not attacked'}")
+        lines.append(f"  {method.id:<12} {'' if source.lists else utility}{leak or 'not attacked'}")
     if len(shown) > _MOST_METHODS:
         lines.append(f"  and {len(shown) - _MOST_METHODS} more methods in the report")
     return lines

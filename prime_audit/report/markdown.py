@@ -6,6 +6,7 @@ from prime_audit.core import printable
 from prime_audit.gate import Gate
 from prime_audit.report import words
 from prime_audit.report.parts import Table
+from prime_audit.report.sections.attacks import attacks_table
 from prime_audit.report.sections.methods import methods_table
 from prime_audit.report.source import Source
 from prime_audit.results import Results
@@ -27,12 +28,13 @@ def render_markdown(results: Results, manifest: Mapping[str, object], gate: Gate
     source = Source(results, manifest, gate)
     head = words.headline(source)
     lines = [f"## {head.icon} {head.words}", "", code(head.detail), ""]
-    lines += [
-        f"Study {code(results.study.name)}, task {code(results.study.task)}, seed {results.study.seed}.",
-        "",
-    ]
+    task = f"task {code(results.study.task)}, " if results.study.task else ""
+    lines += [f"Study {code(results.study.name)}, {task}seed {results.study.seed}.", ""]
     lines += _findings(source) + _coverage(source) + _gate(gate)
-    lines += ["### Methods", "", *_table(methods_table(source))]
+    if source.lists:
+        lines += ["### Attacks", "", *_table(attacks_table(source))]
+    else:
+        lines += ["### Methods", "", *_table(methods_table(source))]
     return "\n".join(lines).rstrip("\n") + "\n"
 
 

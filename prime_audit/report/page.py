@@ -1,6 +1,7 @@
 """The sections of the page, in the order in which they are read."""
 
 from prime_audit.report.sections import (
+    attacks,
     controls,
     coverage,
     designs,
@@ -23,6 +24,7 @@ SECTIONS = (
     (plane.view, "plane", "Utility against leakage"),
     (gate.view, "gate", "Gate"),
     (methods.view, "methods", "Methods"),
+    (attacks.view, "attacks", "Attacks side by side"),
     (controls.view, "controls", "Controls"),
     (roc.view, "roc", "Attacks in detail"),
     (distributions.view, "distributions", "Attack scores"),

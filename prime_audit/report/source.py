@@ -8,6 +8,9 @@ from prime_audit.gate import Gate
 from prime_audit.results import AttackInfo, Finding, Method, Metric, Results, Search
 
 _PRIMARY = "reference"
+# The kind of what is listed among the attacks and attacks no model.
+_CONTROL = "control"
+_OBSERVED = ("lists", "prime-paper")
 _MERGED = (("targets", "merged"),)
 _Key = tuple[str, str | None, str | None, bool]
 
@@ -53,15 +56,31 @@ class Source:
 
     @cached_property
     def attacks(self) -> tuple[AttackInfo, ...]:
-        """The attacks, the primary one first."""
-        return tuple(sorted(self.results.attacks, key=lambda attack: attack.id != self.primary))
+        """The attacks on models, the primary one first."""
+        on_models = [attack for attack in self.results.attacks if attack.kind != _CONTROL]
+        return tuple(sorted(on_models, key=lambda attack: attack.id != self.primary))
+
+    @cached_property
+    def blind(self) -> str | None:
+        """The id of the control that sees no model, among the attacks; None where there is none."""
+        return next((attack.id for attack in self.results.attacks if attack.kind == _CONTROL), None)
+
+    @property
+    def lists(self) -> bool:
+        """Whether the run is about records that were handed in, and not about a study's methods."""
+        return self.results.study.kind == "attack"
+
+    @property
+    def observed(self) -> bool:
+        """Whether nobody flipped a coin for the records, so that lists are compared and no leak is stated."""
+        return self.results.study.design in _OBSERVED
 
     @cached_property
     def primary(self) -> str | None:
         """The id of the attack named beforehand as the primary one; None where nothing was attacked."""
         if self.results.study.primary is not None:
             return self.results.study.primary
-        ids = [attack.id for attack in self.results.attacks]
+        ids = [attack.id for attack in self.results.attacks if attack.kind != _CONTROL]
         return _PRIMARY if _PRIMARY in ids or not ids else ids[0]
 
     @cached_property

@@ -157,12 +157,14 @@ def finding_sentence(source: Source, finding: Finding) -> str:
         )
     if finding.verdict == "none detected":
         seen = finding.could_have_seen
+        what = "difference" if source.observed else "leak"
         power = (
-            "How strong a leak would have been seen is not known."
+            f"How strong a {what} would have been seen is not known."
             if seen is None
-            else f"An AUC of {number(seen, 2)} would have been seen; a weaker leak could have gone unnoticed."
+            else f"An AUC of {number(seen, 2)} would have been seen; a weaker {what} could have gone unnoticed."
         )
-        return f"No increase over guessing was detected. {power} {figures}"
+        over = "what the texts alone show" if source.observed else "guessing"
+        return f"No increase over {over} was detected. {power} {figures}"
     if finding.verdict == "difference":
         return f"The two lists differ; this design cannot tell a leak from any other difference. {figures}"
     return f"Nothing can be said: {finding.reason or 'no reason was recorded'}."
@@ -182,7 +184,8 @@ def _figures(source: Source, finding: Finding, attack: str | None) -> str:
         parts.append(f"AUC {number(metric.value)}")
         if metric.ci is not None:
             parts.append(f"{100 * metric.ci.level:g} % interval {interval(metric.ci)}")
-    parts.append(p_value(finding.p))
+    if finding.p is not None or not source.observed:
+        parts.append(p_value(finding.p))
     return f"({', '.join(parts)})"
 
 
@@ -200,12 +203,14 @@ def control_behaviour(source: Source, control: Method) -> tuple[str, str]:
         finding = next((entry for entry in source.results.findings if entry.method == control.id), None)
         seen = finding is not None and finding.p is not None
         return "shows what is not learnt from the sharer's module", "measured" if seen else "not measured"
+    if source.observed:
+        return _observed_behaviour(source, control)
     must_leak = control.id.endswith("own-module")
     expected = (
         "must leak (shows that the attacks work)" if must_leak else "must show nothing (shows a fair design)"
     )
     finding = next((entry for entry in source.results.findings if entry.method == control.id), None)
-    metric = source.metric("mia.auc", control.id, source.primary)
+    metric = source.metric("mia.auc", control.id, control_attack(source, control))
     if must_leak and finding is not None and finding.verdict != "inconclusive":
         good = finding.verdict == "leak"
     elif not must_leak and finding is not None and finding.p is not None:
@@ -217,6 +222,28 @@ def control_behaviour(source: Source, control: Method) -> tuple[str, str]:
     else:
         good = metric.value == 0.5 if metric.ci is None else metric.ci.low <= 0.5 <= metric.ci.high
     return expected, "as expected" if good else "NOT as expected"
+
+
+def control_attack(source: Source, control: Method) -> str | None:
+    """Name the attack whose figure stands for a control.
+
+    Args:
+        source: The run.
+        control: A method of the family "control".
+
+    Returns:
+        The primary attack; for the control that sees no model, its own id among the attacks.
+    """
+    return source.blind if control.kind == source.blind else source.primary
+
+
+def _observed_behaviour(source: Source, control: Method) -> tuple[str, str]:
+    """Where lists are compared, a control is what the findings are set against, and nothing is expected."""
+    attacks = (control_attack(source, control), *(attack.id for attack in source.attacks))
+    figures = (source.metric("mia.auc", control.id, attack) for attack in attacks)
+    seen = any(metric is not None and metric.value is not None for metric in figures)
+    expected = "shows what tells the lists apart without what is audited"
+    return expected, "measured" if seen else "not measured"
 
 
 def unexpected_controls(source: Source) -> tuple[str, ...]:

@@ -120,8 +120,8 @@ def test_the_correction_widens_the_null_and_lowers_no_p_value() -> None:
 def test_equal_arguments_give_equal_scores() -> None:
     rng = np.random.default_rng(5)
     texts, member = some_texts(rng, 60), rng.integers(0, 2, 60).astype(bool)
-    first, again = (blind_scores(texts, member, owners(60), None, seed=9) for _ in range(2))
-    other = blind_scores(texts, member, owners(60), None, seed=10)
+    first, again = (blind_scores(texts, member, ["all"] * 60, None, seed=9) for _ in range(2))
+    other = blind_scores(texts, member, ["all"] * 60, None, seed=10)
     assert first.scores is not None
     assert again.scores is not None
     assert other.scores is not None
@@ -212,7 +212,8 @@ def test_the_control_scores_no_evidence_and_is_listed_as_a_control() -> None:
 def test_it_loads_no_torch() -> None:
     code = (
         "import sys, numpy as np; from prime_audit.audit.blind import blind_scores; "
-        "found = blind_scores([f'word{i} x' for i in range(20)], np.arange(20) % 2 == 0, ['u'] * 20, None, 1); "
+        "texts, member = [f'word{i} x' for i in range(20)], np.arange(20) % 2 == 0; "
+        "found = blind_scores(texts, member, ['u'] * 20, None, 1); "
         "print(found.scores is not None, 'torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)

@@ -18,7 +18,7 @@ def view(source: Source) -> dict[str, object] | None:
     """
     if not source.controls:
         return None
-    attacks = tuple(attack.id for attack in source.attacks)
+    attacks = (*(attack.id for attack in source.attacks), *([source.blind] if source.blind else []))
     rows = []
     for control in source.controls:
         expected, seen = control_behaviour(source, control)

@@ -22,9 +22,13 @@ def view(source: Source) -> dict[str, object]:
             ("run", len(coverage.run), "plain"),
             ("failed", len(coverage.failed), "bad" if coverage.failed else "plain"),
             ("skipped", len(coverage.skipped), "warn" if coverage.skipped else "plain"),
-            ("targets reverted to the base", sum(len(entry.targets) for entry in coverage.reverted), "plain"),
+            *(() if source.lists else (("targets reverted to the base", _reverted(source), "plain"),)),
             ("records that could not be scored", max((n.failed or 0 for n in scored), default=0), "plain"),
         ),
         "gaps": [("failed", gap) for gap in coverage.failed] + [("skipped", gap) for gap in coverage.skipped],
         "requested": coverage.requested,
     }
+
+
+def _reverted(source: Source) -> int:
+    return sum(len(entry.targets) for entry in source.results.coverage.reverted)

@@ -6,15 +6,17 @@ from prime_audit.report.words import DASH, cell, family, number
 from prime_audit.results import Method
 
 
-def view(source: Source) -> dict[str, object]:
+def view(source: Source) -> dict[str, object] | None:
     """Prepare the table of methods and the raw utility metrics.
 
     Args:
         source: The run.
 
     Returns:
-        What the template shows.
+        What the template shows; None for a run about lists, which has one model and many attacks.
     """
+    if source.lists:
+        return None
     return {"table": methods_table(source), "raw": _raw(source), "primary": source.primary}
 
 

@@ -22,12 +22,18 @@ def view(source: Source) -> dict[str, object]:
     command = manifest.get("command")
     facts = (
         ("study", study.name),
-        ("task", study.task),
+        *((("task", study.task),) if study.task else ()),
         ("seed", str(study.seed)),
         ("design", study.design),
         ("digest of the configuration", study.config_digest),
-        ("model", _at(manifest, "model", "name")),
-        ("digest of the model", _at(manifest, "model", "digest")),
+        *(
+            (
+                ("model", _at(manifest, "model", "name")),
+                ("digest of the model", _at(manifest, "model", "digest")),
+            )
+            if "model" in manifest or not source.lists
+            else ()
+        ),
         ("digest of the data", _at(manifest, "data_digest")),
         ("commitment of the design", _at(manifest, "design", "commitment")),
         ("version", " ".join((_at(manifest, "tool", "name"), _at(manifest, "tool", "version")))),

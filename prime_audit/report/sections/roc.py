@@ -25,7 +25,9 @@ def view(source: Source) -> dict[str, object] | None:
     for attack in source.attacks:
         curves = [curve for curve in source.results.curves if curve.attack == attack.id]
         if curves:
-            figures.append(_figure(source, attack.id, curves))
+            # What the texts alone show stands beside every attack.
+            seen = [curve for curve in source.results.curves if curve.attack == source.blind]
+            figures.append(_figure(source, attack.id, [*curves, *seen]))
     return {"figures": figures} if figures else None
 
 

@@ -21,6 +21,7 @@ def view(source: Source) -> dict[str, object]:
     return {
         "headline": words.headline(source),
         "findings": [_card(source, finding) for finding in findings],
+        "lists": source.lists,
         "unaudited": [method for method in source.methods if method.id not in audited],
     }
 
@@ -47,7 +48,8 @@ def _card(source: Source, finding: Finding) -> dict[str, object]:
 def _notes(source: Source, finding: Finding) -> list[str]:
     notes = []
     worst = source.metric("mia.auc_worst", finding.method, finding.attack or source.primary)
-    if worst is not None and worst.value is not None:
+    alone = worst is not None and worst.n is not None and worst.n.users == 1
+    if worst is not None and worst.value is not None and not alone:
         one = "The most exposed person" if finding.subject != "target" else "The most exposed target"
         wider = ", wider than in the table of people since the worst one was picked" if worst.ci else ""
         notes.append(f"{one}: AUC {words.cell(worst)}{wider}.")
@@ -61,6 +63,6 @@ def _notes(source: Source, finding: Finding) -> list[str]:
             f"{words.plural(back, 'target')} fell back to the base, where there is nothing to find{alone}."
         )
     # The sentence of the other verdicts says their reason already.
-    if finding.reason and finding.verdict == "difference":
+    if finding.reason and (finding.verdict == "difference" or source.observed) and finding.verdict != "inconclusive":
         notes.append(finding.reason)
     return notes

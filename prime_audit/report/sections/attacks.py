@@ -1,0 +1,57 @@
+"""The attacks on what was brought, side by side: a run about lists has one model and many attacks."""
+
+from prime_audit.report.parts import Table
+from prime_audit.report.source import Source
+from prime_audit.report.words import DASH, cell
+from prime_audit.results import Metric
+
+
+def view(source: Source) -> dict[str, object] | None:
+    """Prepare a row per attack and model.
+
+    Args:
+        source: The run.
+
+    Returns:
+        What the template shows; None for a study, whose methods stand side by side instead.
+    """
+    if not source.lists:
+        return None
+    return {"table": attacks_table(source), "primary": source.primary, "blind": source.blind}
+
+
+def attacks_table(source: Source) -> Table:
+    """Make the table that HTML and Markdown both show.
+
+    Args:
+        source: The run.
+
+    Returns:
+        A row per attack on the audited model, then those on the controls.
+    """
+    order = [*source.methods, *source.controls]
+    attacks = [attack.id for attack in source.attacks] + ([source.blind] if source.blind else [])
+    rows = tuple(
+        _row(source, method.id, attack, auc)
+        for method in order
+        for attack in attacks
+        if (auc := source.metric("mia.auc", method.id, attack)) is not None
+    )
+    controls = frozenset(method.id for method in source.controls)
+    head = ("Attack", "On", "AUC", "above the texts alone", "TPR at 10 % FPR", "TPR at 1 % FPR")
+    caption = "Attacks (95 % intervals in brackets)"
+    return Table(caption, (*head, "over all records", "records"), rows, text=2, badges=controls)
+
+
+def _row(source: Source, method: str, attack: str, auc: Metric) -> tuple[str, ...]:
+    rates = (f"mia.tpr_at_fpr_{rate}" for rate in ("0.1", "0.01"))
+    count = DASH if auc.n is None or auc.n.scored is None else f"{auc.n.scored} of {auc.n.attempted}"
+    return (
+        attack,
+        method,
+        cell(auc),
+        cell(source.metric("mia.auc_above_blind", method, attack), plus=True),
+        *(cell(source.metric(rate, method, attack)) for rate in rates),
+        cell(source.metric("mia.auc_pooled", method, attack)),
+        count,
+    )
