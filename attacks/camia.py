@@ -1,7 +1,8 @@
 """CAMIA: signals of how a record's loss runs, each a p-value against known non-members (arXiv 2409.13745).
 
-The published cut-offs are for texts of a thousand tokens. Here they are shares of a record's tokens, of a
-thousand at most, so that they are the published ones for long texts and mean something for short ones.
+The published cut-offs are for texts of a thousand tokens. Here they are shares of a record's tokens, of its
+first thousand at most, so that they are the published ones for long texts and mean something for short ones.
+What the paper takes over the whole text is taken over the whole record.
 """
 
 import math
@@ -19,7 +20,7 @@ from attacks.reference import LOSS_FLOOR
 Combination = Literal["fisher", "mean", "pearson", "george"]
 
 LONGEST: Final = 1000
-MEANS: Final = (1.0, 0.2, 0.3)
+MEANS: Final = (0.2, 0.3)
 HEAD: Final = 0.2
 LEVELS: Final = (-1.0, -2.0, -3.0)
 BINS: Final = (3, 4, 5)
@@ -88,7 +89,8 @@ def signals_of(logp: FloatArray, token: IntArray, repeated: FloatArray) -> Float
     head = logp[: _cut(len(logp), HEAD)]
     running = np.cumsum(logp)[:-1] / np.arange(1, len(logp))
     span = float(logp.max() - logp.min())
-    found = [float(logp[: _cut(len(logp), share)].mean()) for share in MEANS]
+    found = [float(logp.mean())]
+    found += [float(logp[: _cut(len(logp), share)].mean()) for share in MEANS]
     found += [float((head >= level).mean()) for level in LEVELS]
     found += [-lempel_ziv(_binned(logp, span, count)) for count in BINS]
     found.append(float((logp[1:] > running).mean()) if len(running) else 0.0)
@@ -105,8 +107,6 @@ def signals_of(logp: FloatArray, token: IntArray, repeated: FloatArray) -> Float
 
 
 def _cut(length: int, share: float) -> int:
-    if share == 1.0:
-        return length
     return max(1, math.ceil(share * min(length, LONGEST)))
 
 

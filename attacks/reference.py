@@ -33,11 +33,12 @@ def pretrained_difference(evidence: Evidence) -> FloatArray:
 
 
 def loss_ratio(evidence: Evidence) -> FloatArray:
-    """Minus the target's mean loss over the base's (Galli et al., arXiv 2402.17012, FLoRA).
+    """Minus the target's mean loss over the base's (FLoRA, arXiv 2402.17012).
 
-    A base loss below 1e-8 nats per token counts as that.
+    A loss below 1e-8 nats per token, of either, counts as that.
     """
-    return evidence.target.mean() / np.maximum(-base_scores(evidence).mean(), LOSS_FLOOR)
+    own, base = -evidence.target.mean(), -base_scores(evidence).mean()
+    return -np.maximum(own, LOSS_FLOOR) / np.maximum(base, LOSS_FLOOR)
 
 
 def base_scores(evidence: Evidence) -> TokenScores:
@@ -59,9 +60,10 @@ def rounded(evidence: Evidence, decimals: int) -> Evidence:
         decimals: Decimals that are kept.
 
     Returns:
-        The evidence with rounded ``logp`` of target and reference; everything else is unchanged.
+        The evidence with rounded ``logp``, at most 0, of the target and, where they are there, of the
+        reference and the pretrained model; everything else is unchanged.
     """
-    return _with_logp(evidence, lambda logp: np.round(logp, decimals))
+    return _with_logp(evidence, lambda logp: np.minimum(np.round(logp, decimals), 0.0))
 
 
 def in_bfloat16(evidence: Evidence) -> Evidence:
@@ -71,7 +73,7 @@ def in_bfloat16(evidence: Evidence) -> Evidence:
         evidence: Evidence about N records.
 
     Returns:
-        The evidence with rounded ``logp`` of target and reference; everything else is unchanged.
+        The evidence with ``logp`` rounded in the same parts as in `rounded`.
     """
     return _with_logp(evidence, _bfloat16)
 
@@ -85,10 +87,15 @@ def _bfloat16(values: FloatArray) -> FloatArray:
 
 
 def _with_logp(evidence: Evidence, change: Callable[[FloatArray], FloatArray]) -> Evidence:
-    def changed(scores: TokenScores) -> TokenScores:
-        return replace(scores, logp=change(scores.logp))
+    def changed(scores: TokenScores | None) -> TokenScores | None:
+        return replace(scores, logp=change(scores.logp)) if scores is not None else None
 
-    return replace(evidence, target=changed(evidence.target), reference=changed(base_scores(evidence)))
+    return replace(
+        evidence,
+        target=replace(evidence.target, logp=change(evidence.target.logp)),
+        reference=changed(evidence.reference),
+        pretrained=changed(evidence.pretrained),
+    )
 
 
 def rounded_difference(evidence: Evidence) -> FloatArray:

@@ -14,7 +14,8 @@ def surprising(scores: TokenScores, entropy: float, share: float) -> BoolArray:
     Args:
         scores: Scores of N records with T tokens.
         entropy: Highest entropy of the next-token distribution, in nats.
-        share: Share of a record's tokens, the least likely ones, rounded down, but at least one.
+        share: Share of a record's tokens, the least likely ones, rounded down, but at least one; of
+            equally likely tokens the earlier ones come first.
 
     Returns:
         ``(T,)`` True for a surprising token.
@@ -92,10 +93,9 @@ def dc_pdd(bound: float = 0.01) -> Attack:
         scores, counts = evidence.target, evidence.corpus
         if counts is None:
             raise ValueError("attack dc-pdd: needs the token counts of public text")
-        if len(scores.token) and scores.token.max() >= len(counts):
-            raise ValueError(
-                f"corpus: counts {len(counts)} tokens, but there is a token {scores.token.max()}"
-            )
+        unknown = scores.token[(scores.token < 0) | (scores.token >= len(counts))]
+        if len(unknown):
+            raise ValueError(f"corpus: counts {len(counts)} tokens, but there is a token {unknown.max()}")
         frequency = (counts + 1) / (counts.sum() + len(counts))
         weighed = np.exp(scores.logp) * -np.log(frequency[scores.token])
         first = _first_occurrences(scores)

@@ -161,7 +161,8 @@ def finding_sentence(source: Source, finding: Finding) -> str:
         power = (
             f"How strong a {what} would have been seen is not known."
             if seen is None
-            else f"An AUC of {number(seen, 2)} would have been seen; a weaker {what} could have gone unnoticed."
+            else f"An AUC of {number(seen, 2)} would have been seen; a weaker {what} could have gone "
+            "unnoticed."
         )
         over = "what the texts alone show" if source.observed else "guessing"
         return f"No increase over {over} was detected. {power} {figures}"

@@ -45,6 +45,13 @@ def test_the_order_of_records_does_not_matter(name: str, planted: Evidence) -> N
     np.testing.assert_allclose(shuffled, attack(name).score(planted)[order], rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_equal_records_have_equal_scores(name: str, planted: Evidence) -> None:
+    found = attack(name).score(planted.take([0, 41, 0, 41]))
+    assert found[:2].tolist() == found[2:].tolist()
+    assert auc(found[:2], found[2:]) == 0.5
+
+
 # The spread of shadows is pooled over records, so these scores depend on who else is there.
 POOLED = {"lira", "lira-offline", "bavaria"}
 

@@ -1,6 +1,7 @@
 """Adding an attack: what is registered is scored like a built-in one, and a taken name is refused."""
 
 from collections.abc import Iterator
+from dataclasses import fields
 
 import numpy as np
 import pytest
@@ -66,6 +67,13 @@ def test_what_cannot_be_registered(name: str, needs: list[str], message: str) ->
     with pytest.raises(ConfigError, match=message):
         prime_audit.register_attack(name, needs=needs)(last_token)
     assert dict(ATTACKS) == before
+
+
+def test_the_parts_are_those_of_the_evidence() -> None:
+    of_tokens = [part.name for part in fields(TokenScores) if part.name != "offsets"]
+    assert list(registry.PARTS) == of_tokens + [
+        part.name for part in fields(Evidence) if part.name != "target"
+    ]
 
 
 def test_from_the_library_it_is_known_to_studies_too() -> None:

@@ -14,11 +14,12 @@ def view(source: Source) -> dict[str, object] | None:
         source: The run.
 
     Returns:
-        What the template shows; None where no control was run.
+        What the template shows; None where no control was run, and for lists that nobody drew, where
+        controls stand among the attacks and nothing is expected of them.
     """
-    if not source.controls:
+    if not source.controls or (source.lists and source.observed):
         return None
-    attacks = (*(attack.id for attack in source.attacks), *([source.blind] if source.blind else []))
+    attacks = _attacks(source)
     rows = []
     for control in source.controls:
         expected, seen = control_behaviour(source, control)
@@ -32,3 +33,13 @@ def view(source: Source) -> dict[str, object] | None:
         "table": Table("Controls", head, tuple(rows), text=3),
         "unexpected": unexpected_controls(source),
     }
+
+
+def _attacks(source: Source) -> tuple[str, ...]:
+    """The attacks that some control has a figure of, the one that sees no model last."""
+    names = (*(attack.id for attack in source.attacks), *([source.blind] if source.blind else []))
+    return tuple(
+        name
+        for name in names
+        if any(source.metric("mia.auc", control.id, name) is not None for control in source.controls)
+    )

@@ -2,6 +2,8 @@
 
 from prime_audit.report.source import Source
 
+_MOST_SKIPPED = 8
+
 
 def view(source: Source) -> dict[str, object]:
     """Count the requested parts by what became of them and name the gaps.
@@ -16,6 +18,8 @@ def view(source: Source) -> dict[str, object]:
     scored = [
         metric.n for metric in source.results.metrics if metric.n is not None and metric.id == "mia.auc"
     ]
+    skipped = [("skipped", gap) for gap in coverage.skipped]
+    many = len(skipped) > _MOST_SKIPPED
     return {
         "tiles": (
             ("requested", len(coverage.requested), "plain"),
@@ -25,7 +29,8 @@ def view(source: Source) -> dict[str, object]:
             *(() if source.lists else (("targets reverted to the base", _reverted(source), "plain"),)),
             ("records that could not be scored", max((n.failed or 0 for n in scored), default=0), "plain"),
         ),
-        "gaps": [("failed", gap) for gap in coverage.failed] + [("skipped", gap) for gap in coverage.skipped],
+        "gaps": [("failed", gap) for gap in coverage.failed] + ([] if many else skipped),
+        "folded": skipped if many else [],
         "requested": coverage.requested,
     }
 

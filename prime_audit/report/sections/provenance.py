@@ -6,6 +6,7 @@ from prime_audit.report.parts import Table
 from prime_audit.report.source import Source
 
 _MOST_ROWS = 400
+_UNKNOWN = "not recorded"
 
 
 def view(source: Source) -> dict[str, object]:
@@ -20,25 +21,22 @@ def view(source: Source) -> dict[str, object]:
     study = source.results.study
     manifest = source.manifest
     command = manifest.get("command")
-    facts = (
+    facts: tuple[tuple[str, str], ...] = (
         ("study", study.name),
-        *((("task", study.task),) if study.task else ()),
+        ("task", study.task),
         ("seed", str(study.seed)),
         ("design", study.design),
         ("digest of the configuration", study.config_digest),
-        *(
-            (
-                ("model", _at(manifest, "model", "name")),
-                ("digest of the model", _at(manifest, "model", "digest")),
-            )
-            if "model" in manifest or not source.lists
-            else ()
-        ),
+        ("model", _at(manifest, "model", "name")),
+        ("digest of the model", _at(manifest, "model", "digest")),
         ("digest of the data", _at(manifest, "data_digest")),
         ("commitment of the design", _at(manifest, "design", "commitment")),
         ("version", " ".join((_at(manifest, "tool", "name"), _at(manifest, "tool", "version")))),
         ("finished", _at(manifest, "finished")),
     )
+    if source.lists:
+        # Plain scores come without a model, and nothing was trained.
+        facts = tuple((name, value) for name, value in facts if value not in ("", _UNKNOWN))
     rows = tuple(flatten(manifest))[:_MOST_ROWS]
     return {
         "facts": Table("Provenance", ("What", "Value"), facts, text=2),
@@ -76,4 +74,4 @@ def _at(manifest: Mapping[str, object], *path: str) -> str:
     value: object = manifest
     for key in path:
         value = value.get(key) if isinstance(value, Mapping) else None
-    return "not recorded" if value is None else str(value)
+    return _UNKNOWN if value is None else str(value)

@@ -13,6 +13,15 @@ _ADVERSARIES = {
     "A5": "several targets together, or one who keeps successive releases",
 }
 _DESIGNS = {
+    "prime-paper": (
+        "This is the published protocol, kept for comparison. Members are all records of the sharers that are "
+        "merged for a target, non-members all records of the sharers that are not. Nobody flipped a coin.",
+        "The merged sharers are those who resemble the target, so a model that merely fits the target ranks "
+        "their records higher without any of them in it: see the row of the base. Members and non-members are "
+        "different people, who differ in topic, length and style: see the blind control.",
+        "A sharer counts as a member whatever the merge weight, zero and negative ones too. So no leak is "
+        "stated here, only a difference between two groups of people.",
+    ),
     "holdout": (
         "Before anything was trained, a fair coin was flipped for every record. Heads: the record was used "
         "(a member). "
@@ -25,6 +34,22 @@ _DESIGNS = {
         "people cannot "
         "look like a leak.",
     ),
+    "lists": (
+        "Two lists of records were handed in: members, which the model was trained on, and non-members. "
+        "Nobody flipped a coin for them, so they may differ in topic, length or date, and an attack that "
+        "merely reads the text then tells them apart.",
+        "So each attack is set against a control that sees the same texts and no model, record by record. "
+        "What is left above it is called a difference between the two lists, never a leak: a model can know "
+        "the topic of its members without having kept a single one.",
+        "Scores without texts cannot be set against anything: there are numbers and no verdict.",
+    ),
+    "lists-randomised": (
+        "Two lists of records were handed in, and whoever did so states that a fair coin decided for each "
+        "record whether the model was trained on it. The figures rest on that statement; nothing here can "
+        "check it, except that a control which sees the texts alone must not tell the lists apart.",
+        "Membership is permuted, within each user where users are named, to see how often chance alone looks "
+        "as strong.",
+    ),
 }
 _LIMITS = (
     "“None detected” means that no attack that was run saw more than chance. It does not mean that the "
@@ -34,6 +59,14 @@ _LIMITS = (
     "general” "
     "speaks about other people, and it needs at least 6 sharers.",
     "One run trains each module once: another training seed gives other modules.",
+    "Whether a record was used is the question asked here. Whether its text can be extracted is another one.",
+)
+_LIST_LIMITS = (
+    "“None detected” means that no attack that was run saw more than the texts alone or chance would show. "
+    "It does not mean that the model is private: a stronger attack, more records or another adversary may "
+    "find more.",
+    "The intervals speak about this model and these records. Records of one person are not independent of "
+    "each other; where no user is named they are taken to be.",
     "Whether a record was used is the question asked here. Whether its text can be extracted is another one.",
 )
 _UNITS = {
@@ -64,7 +97,9 @@ def view(source: Source) -> dict[str, object]:
         What the template shows.
     """
     metrics = source.results.metrics
-    adversaries = sorted({metric.adversary for metric in metrics if metric.adversary})
+    # The control that sees no model is nobody's attack.
+    attackers = (metric.adversary for metric in metrics if metric.attack != source.blind)
+    adversaries = sorted({adversary for adversary in attackers if adversary})
     subjects = sorted({metric.subject for metric in metrics if metric.subject})
     design = source.results.study.design
     rows = tuple(
@@ -76,8 +111,8 @@ def view(source: Source) -> dict[str, object]:
         "subjects": [WHO[subject] for subject in subjects],
         "design": design,
         "design_words": _DESIGNS.get(design, ("This report has no description of this design.",)),
-        "limits": _LIMITS,
-        "set_aside": _set_aside(source),
+        "limits": _LIST_LIMITS if source.lists else _LIMITS,
+        "set_aside": _set_aside(source) or _lists(source),
         "promise": _promise(source),
         "attacks": Table("Attacks", ("Attack", "Threat model", "Needs", "Source", "Version"), rows, text=4),
     }
@@ -94,6 +129,19 @@ def _set_aside(source: Source) -> str:
         "may use them to measure their own leak, whichever side of the coin they fell on, and the audit "
         "leaves them out."
     )
+
+
+def _lists(source: Source) -> str:
+    """Says who was compared with whom where lists were handed in, and which records blur the line."""
+    design = source.manifest.get("design")
+    if not source.lists or not isinstance(design, dict):
+        return ""
+    said = f"Members and non-members were compared {design.get('compared', 'in a way that is not recorded')}."
+    count = int(design.get("overlaps") or 0)
+    near = f" {plural(count, 'non-member')} nearly repeat a member, which hides a leak." if count else ""
+    notes = source.manifest.get("notes")
+    more = "".join(f" {note[:1].upper()}{note[1:]}." for note in notes) if isinstance(notes, list) else ""
+    return said + near + more
 
 
 def _promise(source: Source) -> tuple[str, ...]:

@@ -48,8 +48,8 @@ def _card(source: Source, finding: Finding) -> dict[str, object]:
 def _notes(source: Source, finding: Finding) -> list[str]:
     notes = []
     worst = source.metric("mia.auc_worst", finding.method, finding.attack or source.primary)
-    alone = worst is not None and worst.n is not None and worst.n.users == 1
-    if worst is not None and worst.value is not None and not alone:
+    several = worst is not None and (worst.n is None or worst.n.users != 1)
+    if worst is not None and worst.value is not None and several:
         one = "The most exposed person" if finding.subject != "target" else "The most exposed target"
         wider = ", wider than in the table of people since the worst one was picked" if worst.ci else ""
         notes.append(f"{one}: AUC {words.cell(worst)}{wider}.")
@@ -63,6 +63,7 @@ def _notes(source: Source, finding: Finding) -> list[str]:
             f"{words.plural(back, 'target')} fell back to the base, where there is nothing to find{alone}."
         )
     # The sentence of the other verdicts says their reason already.
-    if finding.reason and (finding.verdict == "difference" or source.observed) and finding.verdict != "inconclusive":
-        notes.append(finding.reason)
+    told = ("difference", "none detected") if source.observed else ("difference",)
+    if finding.reason and finding.verdict in told:
+        notes.append(f"{finding.reason[:1].upper()}{finding.reason[1:]}.")
     return notes
