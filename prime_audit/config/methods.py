@@ -161,7 +161,7 @@ class RescaledMethod(MethodSettings):
 
 
 class FixedWeightsMethod(MethodSettings):
-    """Control: given `weights` on the most similar sharers, in their order; the others get none.
+    """Given `weights` on the most similar sharers, in their order; the others get none.
 
     `norm` scales the change to that multiple of the sharers' mean norm, so that share and norm can be varied
     apart; `null` takes the weights as they are.

@@ -36,7 +36,7 @@ def generation_overlap(
         task: How it is answered: text by sampled decoding at temperature 1 within the likeliest 95 %, labels
             by drawing one.
         examples: N records.
-        samples: Answers per record.
+        samples: Answers per record, at least one.
         seed: Decides the draws.
         adapters: Modules to mix in, or None.
         weights: Merge weights ``(N, modules)``; given exactly if ``adapters`` is.
@@ -46,19 +46,20 @@ def generation_overlap(
     """
     prompts = [example.prompt for example in examples]
     golds = [example.completion.strip() for example in examples]
-    steps = task.max_new_tokens if task.kind == "text" else 1
-    uniforms = np.random.default_rng(seed).random((samples, len(examples), steps))
-    found = np.zeros((samples, len(examples)))
-    scores = None
-    if task.kind != "text":
+    text = task.kind == "text"
+    steps = task.max_new_tokens if text else 1
+    uniforms = np.random.default_rng(seed).random((samples * len(examples), steps))
+    draws = Draws(TEMPERATURE, TOP_P, uniforms)
+    if text:
+        rows = None if weights is None else np.concatenate([weights] * samples)
+        said = generate(
+            lm, prompts * samples, max_new_tokens=steps, adapters=adapters, weights=rows, draws=draws
+        )
+        found = [rouge(one, gold)[1] for one, gold in zip(said, golds * samples, strict=True)]
+    else:
         scores = score_labels(lm, prompts, task.labels, adapters=adapters, weights=weights)
-    for row, numbers in zip(found, uniforms, strict=True):
-        draws = Draws(TEMPERATURE, TOP_P, numbers)
-        if scores is not None:
-            said = [task.labels[place] for place in choose_labels(scores, draws)]
-            row[:] = [float(one == gold) for one, gold in zip(said, golds, strict=True)]
-            continue
-        said = generate(lm, prompts, max_new_tokens=steps, adapters=adapters, weights=weights, draws=draws)
-        row[:] = [rouge(one, gold)[1] for one, gold in zip(said, golds, strict=True)]
-    mean: NDArray[np.float64] = found.mean(axis=0)
+        chosen = choose_labels(np.concatenate([scores] * samples), draws)
+        right = zip(chosen, golds * samples, strict=True)
+        found = [float(task.labels[place] == gold) for place, gold in right]
+    mean: NDArray[np.float64] = np.array(found).reshape(samples, len(examples)).mean(axis=0)
     return mean

@@ -55,7 +55,7 @@ def score_repeated(
     """Scores each record's second copy, where the model reads it twice in a row.
 
     Args:
-        lm: The model. Of a first copy that does not fit beside the second its beginning is left out.
+        lm: The model.
         examples: The records.
         loss: ``answer`` or ``full``.
         adapters: Modules to mix in, or None.
@@ -65,17 +65,32 @@ def score_repeated(
     Returns:
         The evidence, with the tokens of a plain pass.
     """
-    plain = encode_all(lm, examples, loss)
-    first = _with_separator(lm, examples)
-    encoded = [_after(lm, one, context) for one, context in zip(plain, first, strict=True)]
+    encoded = encode_repeated(lm, examples, loss)
     sizes = compressed_bytes(examples, loss)
     return score_encoded(lm, encoded, sizes, adapters=adapters, weights=weights, remap=remap)
+
+
+def encode_repeated(lm: LanguageModel, examples: Sequence[Example], loss: str) -> list[Encoded]:
+    """Encodes each record twice in a row, a blank line between the copies; the second is scored.
+
+    Args:
+        lm: The model. Of a first copy that does not fit beside the second its beginning is left out; before
+            a record that fills the context nothing is left, and its scores are those of a plain pass.
+        examples: The records.
+        loss: ``answer`` or ``full``.
+
+    Returns:
+        One encoding per record; the tokens that are scored are those of `encode_all`.
+    """
+    plain = encode_all(lm, examples, loss)
+    first = _with_separator(lm, examples)
+    return [_after(lm, one, first[example]) for one, example in zip(plain, examples, strict=True)]
 
 
 def score_prefixed(
     lm: LanguageModel,
     examples: Sequence[Example],
-    shots: Sequence[Example],
+    shots: Sequence[Example] | Sequence[Sequence[Example]],
     *,
     loss: str = "answer",
     adapters: RowAdapters | None = None,
@@ -87,7 +102,8 @@ def score_prefixed(
     Args:
         lm: The model.
         examples: The records.
-        shots: What stands before each of them, in this order; as many of the first ones as fit whole.
+        shots: What stands before all of them, or one sequence per record: as many of the first ones as fit
+            whole, in this order, each with a blank line after it.
         loss: ``answer`` or ``full``.
         adapters: Modules to mix in, or None.
         weights: Merge weights ``(examples, modules)``; given exactly if ``adapters`` is.
@@ -98,23 +114,45 @@ def score_prefixed(
 
     Raises:
         ModelError: Before some record not even the first of the shots fits.
-        ValueError: There are no shots.
+        ValueError: A record has no shots, or there are shots for another number of records.
     """
-    if not shots:
-        raise ValueError("shots: there is no record to put before the others")
-    plain = encode_all(lm, examples, loss)
-    before = _with_separator(lm, shots)
-    encoded = [_after(lm, one, _fitting(lm, one, before)) for one in plain]
+    before = _shots_per_record(shots, len(examples))
+    tokens = _with_separator(lm, [shot for row in before for shot in row])
+    encoded = [
+        _after(lm, one, _fitting(lm, one, [tokens[shot] for shot in row]))
+        for one, row in zip(encode_all(lm, examples, loss), before, strict=True)
+    ]
     sizes = compressed_bytes(examples, loss)
     return score_encoded(lm, encoded, sizes, adapters=adapters, weights=weights, remap=remap)
 
 
-def _with_separator(lm: LanguageModel, examples: Sequence[Example]) -> list[list[int]]:
-    """The tokens of each record and of a blank line after it."""
+def _shots_per_record(
+    shots: Sequence[Example] | Sequence[Sequence[Example]], count: int
+) -> list[list[Example]]:
+    shared = [shot for shot in shots if isinstance(shot, Example)]
+    rows = [list(row) for row in shots if not isinstance(row, Example)]
+    if shared and rows:
+        raise ValueError("shots: give records, or one sequence of records for each, not both")
+    if not rows:
+        rows = [shared] * count
+    if len(rows) != count:
+        raise ValueError(f"shots: there are {len(rows)} sequences for {count} records")
+    for place, row in enumerate(rows):
+        if not row:
+            raise ValueError(f"shots: there is no record to put before record {place}")
+    return rows
+
+
+def _with_separator(lm: LanguageModel, examples: Sequence[Example]) -> dict[Example, list[int]]:
+    """The tokens of each different record and of a blank line after it."""
     (blank,) = tokenize(lm, [SEPARATOR])
-    prompts = tokenize(lm, [one.prompt for one in examples])
-    completions = tokenize(lm, [one.completion for one in examples])
-    return [[*prompt, *said, *blank] for prompt, said in zip(prompts, completions, strict=True)]
+    different = list(dict.fromkeys(examples))
+    prompts = tokenize(lm, [one.prompt for one in different])
+    completions = tokenize(lm, [one.completion for one in different])
+    return {
+        one: [*prompt, *said, *blank]
+        for one, prompt, said in zip(different, prompts, completions, strict=True)
+    }
 
 
 def _fitting(lm: LanguageModel, one: Encoded, before: Sequence[Sequence[int]]) -> list[int]:

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from prime_audit.errors import ModelError
 from prime_audit.models import Example, LanguageModel, encode_all
 from prime_audit.modules.lora import LoraModule, check_fit, linear_layer
 from prime_audit.modules.training import mean_loss
@@ -24,8 +25,9 @@ def gradient_norms(
 ) -> NDArray[np.float64]:
     """Returns the norm of each record's gradient over the adapter's factors A and B (arXiv 2402.17012).
 
-    The factors are those of the file that is deployed; a merge written in another form has other gradients.
-    There is no dropout, and records are taken one by one, so that none sees another.
+    The factors are those of the file that is deployed: a merge exported at the rank of all its sharers
+    together has the gradients of that file's factors, and the same change written as other factors has
+    others. There is no dropout, and records are taken one by one, so that none sees another.
 
     Args:
         lm: The base.
@@ -38,7 +40,7 @@ def gradient_norms(
         ``(N,)``, or ``(N, layers)`` in the order of the module's layers; Euclidean norms.
 
     Raises:
-        ModelError: The adapter belongs to another base.
+        ModelError: The adapter belongs to another base, or a gradient is not finite.
     """
     check_fit(module, lm.model)
     # The probe must run on the bare model, and once.
@@ -54,18 +56,23 @@ def gradient_norms(
             hooks.callback(handle.remove)
         leaves = [part for pair in pairs for part in pair]
         for place, encoded in enumerate(encode_all(lm, examples, loss)):
-            if not any(encoded.scored):
-                continue
             with torch.enable_grad():
                 found = torch.autograd.grad(mean_loss(lm, [encoded]), leaves)
             squares = torch.stack([part.double().square().sum() for part in found])
             norms[place] = squares.reshape(-1, 2).sum(dim=1).sqrt().cpu().numpy()
+    if not np.isfinite(norms).all():
+        place = int(np.flatnonzero(~np.isfinite(norms).all(axis=1))[0])
+        raise ModelError(
+            f"model {lm.name}: the gradient of record {place} is not finite",
+            hint="use model.dtype: float32; if that does not help, the weights or a module are damaged",
+        )
     return norms if per_layer else np.sqrt((norms**2).sum(axis=1))
 
 
 def _adds(a: Tensor, b: Tensor, scaling: float) -> Callable[[nn.Module, tuple[Any, ...], Tensor], Tensor]:
     def add(_layer: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> Tensor:
         x: Tensor = inputs[0]
-        return output + scaling * ((x @ a.to(x.dtype).T) @ b.to(x.dtype).T)
+        # float32, as PEFT computes adapters on a half-precision base.
+        return output + (scaling * ((x.float() @ a.T) @ b.T)).to(output.dtype)
 
     return add

@@ -12,7 +12,7 @@ from prime_audit.personalize.types import Personalisation, TargetContext
 @register(
     "fixed-weights",
     settings=FixedWeightsMethod,
-    family="control",
+    family="merging",
     label="Given weights",
     source="dose-response of share and norm",
 )

@@ -53,7 +53,7 @@ def scored(members: dict[str, NDArray[np.bool_]], leak: float, seed: int, sign: 
 
 def run(methods: dict[str, list[Scored]], alarms: dict[str, list[Scored]] | None = None) -> AuditTables:
     group = Subjects("sharer", methods, alarms or {})
-    return audit([group], flips(), ATTACKS, Seeds(1), 1000)
+    return audit([group], flips(), ATTACKS, Seeds(1), 1000, "reference")
 
 
 def value(tables: AuditTables, name: str, method: str, attack: str) -> float:
@@ -176,7 +176,7 @@ def test_records_of_one_token_make_loss_alone_defined() -> None:
 def test_an_attack_left_out_changes_no_other_attacks_raw_figures() -> None:
     entries = {"merge": scored(flips(), leak=0.1, seed=3)}
     every = run(entries)
-    fewer = audit([Subjects("sharer", entries)], flips(), ("loss", "reference"), Seeds(1), 1000)
+    fewer = audit([Subjects("sharer", entries)], flips(), ("loss", "reference"), Seeds(1), 1000, "reference")
     for name in ("mia.auc", "mia.p"):
         assert value(every, name, "merge", "reference") == value(fewer, name, "merge", "reference")
 
@@ -195,7 +195,7 @@ def test_two_records_a_side_are_too_few_to_say_anything() -> None:
     member = np.array([True, False, True, False])
     few = {"a": member}
     entries = [Scored("t", ("a",), evidence(member, 0.0, 3), (1,))]
-    tables = audit([Subjects("sharer", {"merge": entries})], few, ("reference",), Seeds(1), 1000)
+    tables = audit([Subjects("sharer", {"merge": entries})], few, ("reference",), Seeds(1), 1000, "reference")
     assert verdict(tables, "merge")[0] == "inconclusive"
     assert "too few records" in tables.findings[0].reason
 
@@ -207,6 +207,8 @@ def test_a_method_without_any_defined_figure_is_inconclusive() -> None:
         base = entry.evidence.reference
         assert base is not None
         constant.append(Scored(entry.target, entry.subjects, Evidence(base, base), entry.signs, merged=False))
-    tables = audit([Subjects("sharer", {"merge": constant})], flips(), ("reference",), Seeds(1), 1000)
+    tables = audit(
+        [Subjects("sharer", {"merge": constant})], flips(), ("reference",), Seeds(1), 1000, "reference"
+    )
     assert [metric.reason for metric in tables.metrics] == ["all scores are tied"]
     assert verdict(tables, "merge") == ("inconclusive", None)

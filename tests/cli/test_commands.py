@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from prime_audit.cli.app import main
-from prime_audit.config import bundled_studies, load_study
+from prime_audit.config import BUILT_IN_ATTACKS, bundled_studies, load_study
 
 
 def end(*args: str | Path) -> int:
@@ -50,17 +50,17 @@ def test_init_in_a_folder_that_is_not_there(tmp_path: Path, capsys: pytest.Captu
 @pytest.mark.parametrize(
     ("what", "expected"),
     [
-        ("studies", {"full", "quickstart", "reviews"}),
+        ("studies", {"full", "quickstart", "reviews", "shrinkage"}),
         ("tasks", {"lamp-2", "lamp-3", "lamp-4"}),
         (
             "methods",
             {
                 *("pretrained", "base", "rag", "oppu", "prime", "official", "lorahub", "per-pcs"),
                 *("nearest", "uniform", "task-arithmetic", "similarity", "ties", "dare"),
-                *("random-weights", "norm-matched", "rescaled"),
+                *("random-weights", "norm-matched", "rescaled", "fixed-weights"),
             },
         ),
-        ("attacks", {"loss", "zlib", "min-k", "min-k++", "reference"}),
+        ("attacks", set(BUILT_IN_ATTACKS)),
     ],
 )
 def test_list(what: str, expected: set[str], capsys: pytest.CaptureFixture[str]) -> None:

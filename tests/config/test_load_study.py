@@ -32,7 +32,7 @@ training: {rank: 8, alpha: 8, lr: 2.0e-4, epochs: 3, loss: answer}
 adaptation: {max_items: null}
 sharers: {embedder: base, per_target: 3}
 methods: [base, rag, oppu, uniform, {kind: prime, id: prime, alpha: 0.1, budget: 40}]
-audit: {design: holdout, attacks: default, controls: [base, own-module, placebo], canaries: null}
+audit: {design: holdout, attacks: default, controls: [base, own-module, placebo, blind], canaries: null}
 gate: {rules: []}
 report: {title: null}
 run: {executor: local, workers: 1, threads_per_worker: null}
@@ -185,7 +185,7 @@ def test_the_nearest_key_is_offered(study: Path) -> None:
         ("audit: {attacks: [loss, zlb]}\n", "audit.attacks[1]: 'zlb' is not one of"),
         (
             "audit: {attacks: defualt}\n",
-            "audit.attacks: 'defualt' is not one of default; did you mean 'default'?",
+            "audit.attacks: 'defualt' is not one of default, all; did you mean 'default'?",
         ),
         ("audit: {attacks: [loss, loss]}\n", "audit: attack 'loss' is listed twice"),
         ("audit: {canaries: 3}\n", "audit.canaries: should be "),
