@@ -28,6 +28,7 @@ class Attack:
         params: Settings of the formula.
         min_tokens: Fewest scored tokens of a record that it can score.
         kind: What it infers.
+        backs_off: Marks the records of the evidence, ``(N,)``, that get another attack's score; or None.
     """
 
     id: str
@@ -39,6 +40,7 @@ class Attack:
     params: Mapping[str, float] = field(default_factory=dict)
     min_tokens: int = 1
     kind: str = "membership"
+    backs_off: Callable[[Evidence], BoolArray] | None = None
 
     def score(self, evidence: Evidence) -> FloatArray:
         """Scores every record.

@@ -7,7 +7,7 @@ needs the training recipe and data like the sharers', besides log-probabilities 
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import log_ndtr, logsumexp
+from scipy.special import log_ndtr
 from scipy.stats import t as student
 
 from attacks.arrays import BoolArray, FloatArray
@@ -174,9 +174,11 @@ def rmia(gamma: float = 1.0, *, online: bool = True, offline_a: float = 1.0) -> 
 
 def base_attack(evidence: Evidence) -> FloatArray:
     """Log-probability minus the log of the mean probability over all shadows (BASE, arXiv 2505.24089)."""
-    shadows = _shadows(evidence)
-    mean: FloatArray = logsumexp(shadows.phi, axis=0) - np.log(len(shadows.phi))
-    return evidence.target.mean() - mean
+    phi = _shadows(evidence).phi
+    # About the largest one, so that the mean of equal probabilities is exactly theirs.
+    largest = phi.max(axis=0)
+    average: FloatArray = largest + np.log(np.exp(phi - largest).mean(axis=0))
+    return evidence.target.mean() - average
 
 
 def posterior_log_density(

@@ -67,8 +67,12 @@ def surp(entropy: float = 2.0, share: float = 0.2) -> Attack:
         backed_off = lowest_mean(scores.logp, scores.offsets, share)
         return np.where(counts > 0, sums / np.maximum(counts, 1), backed_off)
 
+    def backs_off(evidence: Evidence) -> BoolArray:
+        return without_surprise(evidence.target, entropy, share)
+
     params = {"entropy": entropy, "share": share}
-    return Attack("surp", "A1", ("logp", "mean_logp"), "arXiv:2407.21248", 1, signal, params)
+    needs = ("logp", "mean_logp")
+    return Attack("surp", "A1", needs, "arXiv:2407.21248", 1, signal, params, backs_off=backs_off)
 
 
 def dc_pdd(bound: float = 0.01) -> Attack:

@@ -1,7 +1,9 @@
 """Statistics of membership attacks: AUC, rates, intervals and the randomisation test."""
 
 from attacks.statistics.auc import auc, delong_placements, delong_variance, mid_ranks, same_ranks
+from attacks.statistics.bootstrap import bootstrap_interval
 from attacks.statistics.correlation import rank_correlation, standardised_gap
+from attacks.statistics.dose import DoseResponse, UserDoses, dose_response
 from attacks.statistics.estimate import Estimate, Interval
 from attacks.statistics.intervals import (
     mean_interval,
@@ -11,7 +13,7 @@ from attacks.statistics.intervals import (
     within_user_auc,
 )
 from attacks.statistics.newcombe import newcombe_limits
-from attacks.statistics.paired import paired_auc_difference, sign_flip
+from attacks.statistics.paired import difference_p, paired_auc_difference, sign_flip
 from attacks.statistics.power import (
     clopper_pearson,
     detectable_auc,
@@ -20,19 +22,25 @@ from attacks.statistics.power import (
     records_needed,
 )
 from attacks.statistics.randomisation import TestResult, max_t
-from attacks.statistics.rates import nonmembers_needed, roc, tpr_at_fpr
+from attacks.statistics.rates import hull_auc, nonmembers_needed, roc, tpr_at_fpr, tpr_interval
 from attacks.statistics.users import UserScores
 
 __all__ = [
+    "DoseResponse",
     "Estimate",
     "Interval",
     "TestResult",
+    "UserDoses",
     "UserScores",
     "auc",
+    "bootstrap_interval",
     "clopper_pearson",
     "delong_placements",
     "delong_variance",
     "detectable_auc",
+    "difference_p",
+    "dose_response",
+    "hull_auc",
     "leakage_retained",
     "max_t",
     "mean_interval",
@@ -50,6 +58,7 @@ __all__ = [
     "sign_flip",
     "standardised_gap",
     "tpr_at_fpr",
+    "tpr_interval",
     "user_auc",
     "within_user_auc",
 ]

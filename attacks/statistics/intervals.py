@@ -9,6 +9,7 @@ from scipy.special import ndtri, stdtrit
 
 from attacks.arrays import FloatArray
 from attacks.statistics.auc import delong_placements, delong_variance
+from attacks.statistics.bootstrap import FEWEST_RESAMPLED, bootstrap_interval
 from attacks.statistics.estimate import Estimate, Interval
 from attacks.statistics.newcombe import newcombe_limits
 from attacks.statistics.users import UserScores
@@ -121,21 +122,28 @@ def _combine(found: Sequence[_UserAuc], value: float, level: float) -> Interval:
     return Interval(max(0.0, value - below), min(1.0, value + above), level, how)
 
 
-def sharers_interval(users: Sequence[UserScores], level: float = 0.95) -> Estimate:
+def sharers_interval(
+    users: Sequence[UserScores], level: float = 0.95, rng: np.random.Generator | None = None
+) -> Estimate:
     """Estimates the within-user AUC of sharers in general, from how it differs between these.
 
     Args:
         users: Scores per user; those without a member or without a non-member are left out and counted.
         level: Coverage of the interval.
+        rng: Source of the bootstrap's samples; a fixed seed if it is None.
 
     Returns:
-        The mean AUC over users with a t interval; no interval under 6 users.
+        The mean AUC over users with a t interval from 6 users and a bootstrap over users from 20; no interval
+        under 6.
     """
     kept, notes = _comparable(users)
     if not kept or all(user.tied for user in kept):
         return within_user_auc(users, level)
-    found = mean_interval(np.array([user_auc(user) for user in kept]), level, unit="sharers")
+    values = np.array([user_auc(user) for user in kept])
+    found = mean_interval(values, level, unit="sharers")
     interval = found.interval
+    if interval is not None and len(values) >= FEWEST_RESAMPLED:
+        interval = bootstrap_interval(values, level, rng, unit="sharers")
     if interval is not None:
         low, high = max(0.0, interval.low), min(1.0, interval.high)
         interval = Interval(low, high, interval.level, interval.how)

@@ -3,9 +3,12 @@
 import math
 
 import numpy as np
+from scipy.spatial import ConvexHull
 
 from attacks.arrays import FloatArray
 from attacks.statistics.auc import delong_placements
+from attacks.statistics.estimate import Estimate, Interval
+from attacks.statistics.power import clopper_pearson
 
 
 def roc(members: FloatArray, nonmembers: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -53,6 +56,55 @@ def tpr_at_fpr(members: FloatArray, nonmembers: FloatArray, rate: float) -> floa
         raise ValueError(f"rate: must lie in [0, 1], not {rate}")
     fpr, tpr = roc(members, nonmembers)
     return float(tpr[np.flatnonzero(fpr <= rate)[-1]])
+
+
+def tpr_interval(members: FloatArray, nonmembers: FloatArray, rate: float, level: float = 0.95) -> Estimate:
+    """Estimates the true positive rate at a false positive rate, with Clopper and Pearson's exact interval.
+
+    The non-members alone decide the threshold, so given the threshold the accepted members are a binomial
+    count. How the threshold itself would move with other non-members is not in the interval.
+
+    Args:
+        members: ``(m,)`` scores of members, one per independent record.
+        nonmembers: ``(n,)`` scores of non-members.
+        rate: Largest false positive rate, in (0, 1].
+        level: Coverage of the interval.
+
+    Returns:
+        `tpr_at_fpr` with its interval; undefined with fewer than `nonmembers_needed`.
+
+    Raises:
+        ValueError: A side is empty or not finite, or the rate is not in (0, 1].
+    """
+    needed = nonmembers_needed(rate)
+    value = tpr_at_fpr(members, nonmembers, rate)
+    if len(nonmembers) < needed:
+        return Estimate(None, None, f"undefined: needs {needed} non-members, has {len(nonmembers)}")
+    exact = clopper_pearson(round(value * len(members)), len(members), level)
+    how = f"{exact.how}, given the threshold"
+    return Estimate(value, Interval(exact.low, exact.high, level, how), "")
+
+
+def hull_auc(members: FloatArray, nonmembers: FloatArray) -> float:
+    """Returns the area under the *convex hull* of the ROC curve, which is no AUC.
+
+    The hull picks, with the labels, the best mixture of thresholds: where nothing is to be found it averages
+    .616 at 20 + 20 records and .526 at 500 + 500, and it cannot fall below one half. It is for comparison
+    with toolkits that call it the AUC; `attacks.statistics.auc` is what this project states.
+
+    Args:
+        members: ``(m,)`` scores of members.
+        nonmembers: ``(n,)`` scores of non-members.
+
+    Returns:
+        An area in [0.5, 1].
+
+    Raises:
+        ValueError: A side is empty or not finite.
+    """
+    curve = np.column_stack(roc(members, nonmembers))
+    # With the corner below the curve as a further point, the hull is all that lies under the curve's own.
+    return float(ConvexHull(np.vstack([curve, [1.0, 0.0]])).volume)
 
 
 def nonmembers_needed(rate: float) -> int:

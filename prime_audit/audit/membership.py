@@ -15,9 +15,11 @@ from attacks.statistics import (
     Estimate,
     UserScores,
     auc,
+    mean_interval,
     nonmembers_needed,
     roc,
     sharers_interval,
+    standardised_gap,
     tpr_at_fpr,
     within_user_auc,
 )
@@ -25,6 +27,8 @@ from prime_audit.audit.panel import Panel
 from prime_audit.results import CI, Curve, Distribution, Metric, N
 
 RATES = (0.1, 0.01)
+# With more scores that are another attack's, the figure would be that attack's.
+MOST_BACKED_OFF = 0.2
 CURVE_POINTS = 101
 BINS = 20
 
@@ -92,6 +96,8 @@ def why_undefined(panel: Panel) -> str:
         return "all scores are tied"
     if panel.copies_loss:
         return "same as loss: it ranks at least 99 % of the records alike"
+    if panel.backed_off > MOST_BACKED_OFF:
+        return f"it backed off to another attack on {panel.backed_off:.0%} of the records"
     return ""
 
 
@@ -121,6 +127,7 @@ def membership_metrics(audited: Audited, panel: Panel, *, per_user: bool) -> lis
             reason="; ".join(dict.fromkeys(note for note in (estimate.reason, general.reason) if note)),
         ),
         audited.metric("mia.auc_pooled", pooled_auc(users), panel),
+        audited.metric("mia.d_prime", d_prime(users), panel, unit="standard deviations"),
         audited.metric("mia.auc_worst", worst_user(users), panel),
     ]
     metrics += [audited.metric(f"mia.tpr_at_fpr_{rate}", pooled_rate(panel, rate), panel) for rate in RATES]
@@ -149,6 +156,18 @@ def pool(users: Sequence[UserScores]) -> tuple[NDArray[np.float64], NDArray[np.f
     members = [user.scores[:, user.member].ravel() for user in users]
     others = [user.scores[:, ~user.member].ravel() for user in users]
     return np.concatenate(members), np.concatenate(others)
+
+
+def d_prime(users: Sequence[UserScores]) -> Estimate:
+    """How far members' mean score lies above non-members' of the same user, in standard deviations.
+
+    Averaged over a user's models, then over users; the interval is about sharers in general (t from 6).
+    """
+    found = []
+    for user in users:
+        gaps = [standardised_gap(row[user.member], row[~user.member]) for row in user.scores]
+        found += [float(np.mean(known))] if (known := [gap for gap in gaps if gap is not None]) else []
+    return mean_interval(np.array(found), unit="users with two records a side and scores that vary")
 
 
 def pooled_auc(users: Sequence[UserScores]) -> Estimate:

@@ -41,6 +41,7 @@ class Panel:
         scored: Distinct records with enough scored tokens for the attack.
         oriented: True if the scores of some user were turned over by a negative merge weight.
         copies_loss: True if the attack ranks at least 99 % of the records as the loss attack does.
+        backed_off: Share of the scores that are another attack's, for want of what this one reads.
     """
 
     users: tuple[UserScores, ...]
@@ -48,6 +49,7 @@ class Panel:
     scored: int
     oriented: bool
     copies_loss: bool
+    backed_off: float = 0.0
 
     @property
     def members(self) -> int:
@@ -80,6 +82,7 @@ def build_panel(scored: Sequence[Scored], flips: Flips, attack: Attack, loss: At
     rows: dict[str, list[NDArray[np.float64]]] = {}
     masks: dict[str, NDArray[np.bool_]] = {}
     alike: list[float] = []
+    backed: list[NDArray[np.bool_]] = []
     for entry in scored:
         for subject, sign, part in _by_subject(entry, flips):
             mask = usable(attack, part)
@@ -87,6 +90,8 @@ def build_panel(scored: Sequence[Scored], flips: Flips, attack: Attack, loss: At
             kept = part.take(np.flatnonzero(mask))
             scores = _turned(attack.score(kept), sign)
             rows.setdefault(subject, []).append(scores)
+            if attack.backs_off is not None:
+                backed.append(attack.backs_off(kept))
             if attack.id != loss.id and len(scores) > 1:
                 alike.append(same_ranks(scores, _turned(loss.score(kept), sign)))
     users = tuple(
@@ -99,6 +104,7 @@ def build_panel(scored: Sequence[Scored], flips: Flips, attack: Attack, loss: At
         scored=sum(int(mask.sum()) for mask in masks.values()),
         oriented=any(sign < 0 for entry in scored for sign in entry.signs),
         copies_loss=bool(alike) and float(np.mean(alike)) >= 0.99,
+        backed_off=float(np.concatenate(backed).mean()) if backed else 0.0,
     )
 
 

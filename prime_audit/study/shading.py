@@ -87,7 +87,7 @@ def shade_merge(
     if not subjects:
         return {"records": 0, "skipped": "none of its sharers has shadows"}
     if deployed["adapter"] is None:
-        return _shade(bench, name, subjects, [((), ())] * count)
+        return _shade_base(bench, name, subjects, count)
     assert bench.config.audit.shadows is not None  # noqa: S101 - the plan holds no such unit without it
     if bench.config.audit.shadows.weights == "remade":
         merges = [_remade(bench, method, target, similarity, shadow) for shadow in range(count)]
@@ -141,6 +141,19 @@ def _shade(bench: Workbench, name: str, subjects: Sequence[str], merges: Sequenc
         parts[POPULATION + "phi"] = phi[:, len(own) :]
     bench.save_parts(name, parts)
     return {"records": len(own), "subjects": list(subjects)}
+
+
+def _shade_base(bench: Workbench, name: str, subjects: Sequence[str], count: int) -> Output:
+    """Where the base was deployed, its shadows are the base too: the very scores that are compared with."""
+    scores = np.concatenate([bench.evidence(f"score/base/{user}").mean() for user in subjects])
+    parts = {"phi": np.tile(scores, (count, 1))}
+    if others := [bench.example(item) for item in unseen_of(bench).population]:
+        known = score_tokens(
+            bench.base, others, loss=bench.config.training.loss, remap=bench.token_numbers
+        ).mean()
+        parts[POPULATION + "phi"] = np.tile(known, (count, 1))
+    bench.save_parts(name, parts)
+    return {"records": len(scores), "subjects": list(subjects)}
 
 
 def shadow_scores(bench: Workbench, parts: Parts, subjects: Sequence[str]) -> dict[str, ShadowScores]:

@@ -1,9 +1,12 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from attacks import Evidence, TokenScores
-from prime_audit.audit import AuditTables, Scored, Subjects, audit
+from attacks.statistics import UserScores
+from prime_audit.audit import AuditTables, Panel, Scored, Subjects, audit
 from prime_audit.core import Seeds
 
 USERS = ("a", "b", "c", "d", "e", "f")
@@ -212,3 +215,69 @@ def test_a_method_without_any_defined_figure_is_inconclusive() -> None:
     )
     assert [metric.reason for metric in tables.metrics] == ["all scores are tied"]
     assert verdict(tables, "merge") == ("inconclusive", None)
+
+
+def test_an_attack_that_mostly_backs_off_is_undefined() -> None:
+    # The model is never sure of the next token, so that no token is a surprise and all scores are Min-K's.
+    unsure = [
+        Scored(
+            entry.target,
+            entry.subjects,
+            Evidence(
+                replace(entry.evidence.target, mean_logp=np.full(len(entry.evidence.target.logp), -3.0))
+            ),
+            entry.signs,
+        )
+        for entry in scored(flips(), 0.5, 1)
+    ]
+    tables = audit([Subjects("sharer", {"merge": unsure})], flips(), ("loss", "surp"), Seeds(1), 1000, "loss")
+    (found,) = [metric for metric in tables.metrics if metric.attack == "surp"]
+    assert (found.value, found.status) == (None, "undefined")
+    assert found.reason == "it backed off to another attack on 100% of the records"
+
+
+def test_the_blind_control_is_an_alarm() -> None:
+    rng = np.random.default_rng(0)
+    shown = tuple(
+        UserScores(user, flips()[user], (rng.normal(0, 0.1, RECORDS) + flips()[user])[None]) for user in USERS
+    )
+    count = RECORDS * len(USERS)
+    seen = Panel(shown, count, count, oriented=False, copies_loss=False)
+    group = Subjects("sharer", {"merge": scored(flips(), 0.6, 1)}, seen=seen)
+    tables = audit([group], flips(), ATTACKS, Seeds(1), 2000, "reference")
+    verdicts = {finding.method: finding for finding in tables.findings}
+    assert verdicts["merge"].verdict == "inconclusive"
+    assert "control-blind departs from one half" in verdicts["merge"].reason
+    assert verdicts["control-blind"].verdict == "inconclusive"
+
+
+def test_the_order_of_the_attacks_changes_nothing() -> None:
+    group = Subjects("sharer", {"merge": scored(flips(), 0.3, 1)})
+    one = audit([group], flips(), ATTACKS, Seeds(1), 1000, "reference")
+    other = audit([group], flips(), ATTACKS[::-1], Seeds(1), 1000, "reference")
+
+    def by_key(tables: AuditTables) -> dict[tuple[object, ...], float | None]:
+        return {metric.key: metric.value for metric in tables.metrics}
+
+    assert by_key(one) == by_key(other)
+    assert one.findings == other.findings
+
+
+def test_an_attack_without_its_evidence_is_left_out_with_what_it_lacks() -> None:
+    group = Subjects("sharer", {"merge": scored(flips(), 0.3, 1)})
+    tables = audit([group], flips(), ("loss", "lira", "camia"), Seeds(1), 1000, "loss")
+    assert tables.lacking == {("merge", "lira"): ("shadows",), ("merge", "camia"): ("population", "repeated")}
+    assert {metric.attack for metric in tables.metrics} == {"loss"}
+
+
+def test_the_gap_in_standard_deviations_is_that_of_each_user() -> None:
+    entries = scored(flips(), 0.4, 1)
+    tables = audit([Subjects("sharer", {"merge": entries})], flips(), ("loss",), Seeds(1), 1000, "loss")
+    expected = []
+    for entry in entries:
+        means = entry.evidence.target.mean().reshape(3, RECORDS)
+        for user, own in zip(entry.subjects, means, strict=True):
+            inside, outside = own[flips()[user]], own[~flips()[user]]
+            pooled = np.sqrt((inside.var(ddof=1) + outside.var(ddof=1)) / 2)
+            expected.append((inside.mean() - outside.mean()) / pooled)
+    assert value(tables, "mia.d_prime", "merge", "loss") == pytest.approx(np.mean(expected))

@@ -1,6 +1,6 @@
-"""Records in lower case, twice in a row, after others, altered: the record's own tokens, in another light."""
+"""Records in lower case, twice in a row, after others: the record's own tokens, in another light."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -8,20 +8,17 @@ import pytest
 import torch
 
 from attacks import TokenScores
-from prime_audit.data import TASKS
 from prime_audit.errors import ModelError
 from prime_audit.models import (
     Example,
     LanguageModel,
-    altered_copies,
-    generation_overlap,
     score_lowercase,
-    score_neighbours,
     score_prefixed,
     score_repeated,
     score_tokens,
 )
 from prime_audit.models import scoring as scoring_module
+from prime_audit.modules import AdapterBank, LoraModule, merged_into
 
 Make = Callable[..., LanguageModel]
 EXAMPLES = [
@@ -32,7 +29,14 @@ EXAMPLES = [
     Example("one token:", "!"),
 ]
 SHOTS = [Example("what:", " this"), Example("and:", " that")]
-WORDS = ("alpha", "beta", "gamma")
+Variant = Callable[..., TokenScores]
+
+
+def prefixed(lm: LanguageModel, examples: Sequence[Example], **how: object) -> TokenScores:
+    return score_prefixed(lm, examples, SHOTS, **how)  # type: ignore[arg-type]
+
+
+VARIANTS: list[Variant] = [score_lowercase, score_repeated, prefixed]
 
 
 def assert_same_tokens(found: TokenScores, plain: TokenScores) -> None:
@@ -49,6 +53,29 @@ def context_free(monkeypatch: pytest.MonkeyPatch) -> None:
         return state.expand(*ids.shape, -1)
 
     monkeypatch.setattr(scoring_module, "states_of", constant)
+
+
+# No letter stands twice in a record, so that the token before tells what comes next.
+LETTERS = [Example("abc:", " xyz"), Example("defgh:", " uvw")]
+
+
+def copies(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model that expects what followed the current token when that was last seen, and else anything."""
+
+    def induced(lm: LanguageModel, ids: torch.Tensor, mask: torch.Tensor, **more: object) -> torch.Tensor:
+        logits = torch.zeros(*ids.shape, lm.embedding_shape[0])
+        for row, tokens in enumerate(ids.tolist()):
+            for place, token in enumerate(tokens):
+                earlier = [at for at in range(place) if tokens[at] == token]
+                if earlier:
+                    logits[row, place, tokens[earlier[-1] + 1]] = 20.0
+        return logits
+
+    def whole(lm: LanguageModel, states: torch.Tensor) -> Iterator[tuple[slice, torch.Tensor]]:
+        yield slice(0, len(states)), states
+
+    monkeypatch.setattr(scoring_module, "states_of", induced)
+    monkeypatch.setattr(scoring_module, "logits_in_blocks", whole)
 
 
 @pytest.mark.parametrize("loss", ["answer", "full"])
@@ -89,15 +116,24 @@ class TestContexts:
         ):
             np.testing.assert_allclose(found.logp, plain.logp, atol=1e-6)
 
-    def test_the_batch_does_not_matter(self, lm: LanguageModel, loss: str) -> None:
-        for variant in (
-            lambda some: score_lowercase(lm, some, loss=loss),
-            lambda some: score_repeated(lm, some, loss=loss),
-            lambda some: score_prefixed(lm, some, SHOTS, loss=loss),
-        ):
-            whole = variant(EXAMPLES)
-            alone = [variant([one]).logp for one in EXAMPLES]
-            np.testing.assert_allclose(whole.logp, np.concatenate(alone), atol=1e-5)
+    @pytest.mark.parametrize("variant", VARIANTS, ids=["lowercase", "repeated", "prefixed"])
+    def test_the_batch_does_not_matter(self, lm: LanguageModel, variant: Variant, loss: str) -> None:
+        whole = variant(lm, EXAMPLES, loss=loss)
+        alone = [variant(lm, [one], loss=loss).logp for one in EXAMPLES]
+        np.testing.assert_allclose(whole.logp, np.concatenate(alone), atol=1e-5)
+
+    def test_a_model_that_copies_knows_the_second_copy(
+        self, lm: LanguageModel, loss: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        copies(monkeypatch)
+        plain, found = score_tokens(lm, LETTERS, loss=loss), score_repeated(lm, LETTERS, loss=loss)
+        for place, one in enumerate(LETTERS):
+            # Not EOS: after the first copy stands a blank line. Nor what follows BOS, which was there once.
+            text = np.ones(found.lengths[place], dtype=bool)
+            text[-1] = False
+            text[0] = loss == "answer"
+            assert (found.logp[found.record(place)][text] > -0.01).all(), one
+            assert (plain.logp[plain.record(place)][text] < -5).all(), one
 
 
 class TestRoom:
@@ -112,6 +148,14 @@ class TestRoom:
         expected = score_tokens(whole, [Example(context + long.prompt, long.completion)])
         np.testing.assert_allclose(found.logp, expected.logp, atol=1e-5)
 
+    @pytest.mark.parametrize("loss", ["answer", "full"])
+    def test_before_a_record_that_fills_the_context_stands_nothing(self, make_lm: Make, loss: str) -> None:
+        lm = make_lm(0, 20)
+        long = Example("a prompt of many letters", " answer")
+        plain, found = score_tokens(lm, [long], loss=loss), score_repeated(lm, [long], loss=loss)
+        assert_same_tokens(found, plain)
+        np.testing.assert_array_equal(found.logp, plain.logp)
+
     def test_as_many_whole_shots_as_fit_are_kept(self, make_lm: Make) -> None:
         lm = make_lm(0, 30)
         one = Example("x:", " y")
@@ -123,8 +167,78 @@ class TestRoom:
         lm = make_lm(0, 12)
         with pytest.raises(ModelError, match=r"a record of 9 tokens leaves no room .* within 12"):
             score_prefixed(lm, [Example("abcde:", "!")], [Example("long shot", " indeed")])
-        with pytest.raises(ValueError, match="shots: there is no record"):
-            score_prefixed(lm, EXAMPLES, [])
+
+
+class TestShots:
+    def test_every_record_may_have_shots_of_its_own(self, lm: LanguageModel) -> None:
+        rows = [SHOTS[: 1 + place % 2] for place in range(len(EXAMPLES))]
+        found = score_prefixed(lm, EXAMPLES, rows)
+        for place, (one, row) in enumerate(zip(EXAMPLES, rows, strict=True)):
+            alone = score_prefixed(lm, [one], row)
+            np.testing.assert_allclose(found.logp[found.record(place)], alone.logp, atol=1e-5)
+
+    def test_their_order_counts(self, lm: LanguageModel) -> None:
+        turned = score_prefixed(lm, EXAMPLES, SHOTS[::-1])
+        assert not np.allclose(turned.logp, score_prefixed(lm, EXAMPLES, SHOTS).logp, atol=1e-3)
+
+    @pytest.mark.parametrize(
+        ("shots", "message"),
+        [
+            ([], "there is no record to put before record 0"),
+            ([SHOTS, SHOTS, [], SHOTS, SHOTS], "there is no record to put before record 2"),
+            ([SHOTS], "there are 1 sequences for 5 records"),
+            ([SHOTS[0], SHOTS], "not both"),
+        ],
+        ids=["none", "none of one record", "another number", "mixed"],
+    )
+    def test_shots_that_fit_no_record_are_refused(
+        self, lm: LanguageModel, shots: list[Example], message: str
+    ) -> None:
+        with pytest.raises(ValueError, match=f"^shots: .*{message}"):
+            score_prefixed(lm, EXAMPLES, shots)
+
+
+@pytest.mark.parametrize("variant", VARIANTS, ids=["lowercase", "repeated", "prefixed"])
+class TestEveryVariant:
+    def test_an_adapter_counts_as_if_it_were_in_the_weights(
+        self, lm: LanguageModel, variant: Variant
+    ) -> None:
+        module = module_of(lm)
+        found = variant(lm, EXAMPLES, adapters=AdapterBank([module]), weights=np.ones((len(EXAMPLES), 1)))
+        np.testing.assert_allclose(found.logp, variant(merged_into(lm, module), EXAMPLES).logp, atol=1e-4)
+        assert not np.allclose(found.logp, variant(lm, EXAMPLES).logp, atol=1e-3)
+
+    def test_every_row_keeps_its_own_weight(self, lm: LanguageModel, variant: Variant) -> None:
+        bank, weights = AdapterBank([module_of(lm)]), np.array([[0.0], [1.0], [0.5], [-1.0], [2.0]])
+        found = variant(lm, EXAMPLES, adapters=bank, weights=weights)
+        for place, one in enumerate(EXAMPLES):
+            alone = variant(lm, [one], adapters=bank, weights=weights[[place]])
+            np.testing.assert_allclose(found.logp[found.record(place)], alone.logp, atol=1e-5)
+
+    def test_tokens_are_numbered_as_the_study_does(self, lm: LanguageModel, variant: Variant) -> None:
+        # Every number is shared but that of EOS, which each record says once.
+        remap = np.full(lm.embedding_shape[0], 7)
+        remap[lm.eos_id] = 0
+        numbers = variant(lm, EXAMPLES, remap=remap).token
+        assert (numbers == 0).sum() == len(EXAMPLES)
+        assert set(numbers) == {0, 7}
+
+
+def module_of(lm: LanguageModel) -> LoraModule:
+    generator = torch.Generator().manual_seed(5)
+    layers = {
+        name: layer
+        for name, layer in lm.model.named_modules()
+        if isinstance(layer, torch.nn.Linear) and name.endswith(("q_proj", "up_proj"))
+    }
+    factors = {
+        name: (
+            torch.randn(2, layer.in_features, generator=generator) * 0.2,
+            torch.randn(layer.out_features, 2, generator=generator) * 0.2,
+        )
+        for name, layer in layers.items()
+    }
+    return LoraModule(rank=2, alpha=2.0, rslora=False, factors=factors)
 
 
 def test_lower_case_is_another_text(lm: LanguageModel) -> None:
@@ -133,68 +247,3 @@ def test_lower_case_is_another_text(lm: LanguageModel) -> None:
     np.testing.assert_array_equal(found.logp, score_tokens(lm, lower).logp)
     same = [Example("no capitals:", " here")]
     np.testing.assert_array_equal(score_lowercase(lm, same).logp, score_tokens(lm, same).logp)
-
-
-class TestNeighbours:
-    def test_one_word_of_the_answer_is_another(self) -> None:
-        for copy in altered_copies([Example("keep this", " one two three")], 20, 3, WORDS):
-            assert copy.prompt == "keep this"
-            before, after = " one two three".split(" "), copy.completion.split(" ")
-            changed = [new for old, new in zip(before, after, strict=True) if old != new]
-            assert len(changed) == 1
-            assert changed[0] in WORDS
-
-    def test_under_full_the_prompt_may_change_too(self) -> None:
-        copies = altered_copies([Example("one two ", "three four")], 60, 3, WORDS, "full")
-        prompts = {copy.prompt for copy in copies}
-        answers = {copy.completion for copy in copies}
-        assert "one two " in prompts
-        assert any(word in prompt for prompt in prompts for word in WORDS)
-        assert any(word in answer for answer in answers for word in WORDS)
-        assert all(prompt.endswith(" ") for prompt in prompts)
-
-    def test_copies_are_those_of_the_seed_and_the_place(self) -> None:
-        first = altered_copies(EXAMPLES, 4, 1, WORDS)
-        assert first == altered_copies(EXAMPLES, 4, 1, WORDS)
-        assert first != altered_copies(EXAMPLES, 4, 2, WORDS)
-        assert first[:8] == altered_copies(EXAMPLES[:2], 4, 1, WORDS)
-
-    def test_a_word_is_never_exchanged_for_itself(self) -> None:
-        copies = altered_copies([Example("", "alpha")], 30, 1, WORDS)
-        assert {copy.completion for copy in copies} == {"beta", "gamma"}
-
-    def test_a_record_without_words_stays(self) -> None:
-        assert altered_copies([Example("x", "")], 2, 1, WORDS) == [Example("x", "")] * 2
-
-    def test_one_word_is_too_few(self) -> None:
-        with pytest.raises(ValueError, match="at least two different"):
-            altered_copies(EXAMPLES, 1, 1, ["same", "same"])
-
-    def test_scores_come_record_by_record(self, lm: LanguageModel) -> None:
-        found = score_neighbours(lm, EXAMPLES, 3, 1, WORDS)
-        copies = altered_copies(EXAMPLES, 3, 1, WORDS)
-        assert len(found) == 15
-        np.testing.assert_allclose(found.logp, score_tokens(lm, copies).logp, atol=1e-5)
-
-
-class TestOverlap:
-    def test_equal_seeds_give_equal_draws_and_the_answer_decides(self, lm: LanguageModel) -> None:
-        task = replace(TASKS["lamp-4"], max_new_tokens=4)
-        some = [Example("say:", " yes"), Example("tell:", " no")]
-        first = generation_overlap(lm, task, some, 3, 1)
-        np.testing.assert_array_equal(first, generation_overlap(lm, task, some, 3, 1))
-        assert first.shape == (2,)
-        assert ((first >= 0) & (first <= 1)).all()
-
-    def test_a_label_is_right_as_often_as_it_is_likely(self, lm: LanguageModel) -> None:
-        from scipy.special import softmax
-
-        from prime_audit.models import score_labels
-
-        task = replace(TASKS["lamp-2"], labels=("x", "y"))
-        prompts = ["a", "b", "c"]
-        likely = softmax(score_labels(lm, prompts, task.labels), axis=1)[:, 0]
-        found = generation_overlap(lm, task, [Example(prompt, " x") for prompt in prompts], 4000, 2)
-        # Of two labels the likeliest 95 % may be one alone.
-        expected = np.where(likely > 0.95, 1.0, np.where(likely < 0.05, 0.0, likely))
-        np.testing.assert_allclose(found, expected, atol=0.03)

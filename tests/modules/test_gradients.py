@@ -8,6 +8,9 @@ from torch import nn
 from prime_audit.errors import ModelError
 from prime_audit.models import Example, LanguageModel, encode
 from prime_audit.modules import LoraModule, gradient_norms
+from prime_audit.modules import gradients as gradients_module
+from prime_audit.modules.lora import linear_layer
+from prime_audit.modules.training import mean_loss
 
 EXAMPLES = [Example("short:", " yes"), Example("a much longer prompt:", " no, never"), Example("", "x")]
 
@@ -29,7 +32,7 @@ def module(lm: LanguageModel) -> LoraModule:
 def plain(lm: LanguageModel, module: LoraModule, example: Example, loss: str) -> dict[str, float]:
     """Gradients by putting the change into the weights and the chain rule for its factors."""
     names = list(module.factors)
-    weights = {name: lm.model.get_submodule(name).weight for name in names}
+    weights = {name: linear_layer(lm.model, name).weight for name in names}
     kept = {name: weight.detach().clone() for name, weight in weights.items()}
     try:
         for name, (a, b) in module.factors.items():
@@ -58,8 +61,37 @@ def test_equals_the_chain_rule(lm: LanguageModel, module: LoraModule, loss: str)
     whole = gradient_norms(lm, EXAMPLES, loss, module)
     for place, example in enumerate(EXAMPLES):
         expected = list(plain(lm, module, example, loss).values())
-        np.testing.assert_allclose(layers[place], expected, rtol=1e-3)
-        assert whole[place] == pytest.approx(np.linalg.norm(expected), rel=1e-3)
+        np.testing.assert_allclose(layers[place], expected, rtol=1e-4)
+        assert whole[place] == pytest.approx(np.linalg.norm(expected), rel=1e-4)
+
+
+def test_a_loss_times_a_factor_has_a_gradient_times_it(
+    lm: LanguageModel, module: LoraModule, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = gradient_norms(lm, EXAMPLES, "answer", module)
+    monkeypatch.setattr(gradients_module, "mean_loss", lambda *given: 3.0 * mean_loss(*given))
+    np.testing.assert_allclose(gradient_norms(lm, EXAMPLES, "answer", module), 3.0 * before, rtol=1e-5)
+
+
+def test_no_record_sees_another(lm: LanguageModel, module: LoraModule) -> None:
+    together = gradient_norms(lm, EXAMPLES, "answer", module)
+    alone = [gradient_norms(lm, [one], "answer", module)[0] for one in EXAMPLES]
+    np.testing.assert_allclose(together, alone, rtol=1e-6)
+
+
+def test_other_factors_of_one_change_have_other_gradients(lm: LanguageModel, module: LoraModule) -> None:
+    factors = {name: (2.0 * a, b / 2.0) for name, (a, b) in module.factors.items()}
+    other = LoraModule(rank=2, alpha=4.0, rslora=False, factors=factors)
+    first, second = (gradient_norms(lm, EXAMPLES, "answer", one) for one in (module, other))
+    assert (np.abs(first / second - 1) > 0.01).all()
+
+
+def test_a_gradient_that_is_not_finite_is_reported(
+    lm: LanguageModel, module: LoraModule, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gradients_module, "mean_loss", lambda *given: float("inf") * mean_loss(*given))
+    with pytest.raises(ModelError, match="model toy: the gradient of record 0 is not finite"):
+        gradient_norms(lm, EXAMPLES, "answer", module)
 
 
 def test_the_base_is_left_as_it_was(lm: LanguageModel, module: LoraModule) -> None:
@@ -73,14 +105,14 @@ def test_the_base_is_left_as_it_was(lm: LanguageModel, module: LoraModule) -> No
 def test_a_record_that_is_known_by_heart_has_hardly_a_gradient(lm: LanguageModel, module: LoraModule) -> None:
     # One token that the model is made to be certain of, by the bias of its output.
     known, unknown = Example("", ""), Example("", "x")
-    head = lm.model.get_output_embeddings()
+    head = lm.head
     assert isinstance(head, nn.Linear)
     head.bias = nn.Parameter(torch.zeros(head.out_features), requires_grad=False)
     try:
         head.bias[lm.eos_id] = 50.0
         found = gradient_norms(lm, [known, unknown], "answer", module)
     finally:
-        head.bias = None
+        head.register_parameter("bias", None)
     assert found[0] < 1e-6 < found[1]
 
 

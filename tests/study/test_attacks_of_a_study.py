@@ -123,8 +123,9 @@ def test_evidence_holds_no_text(run: Path) -> None:
 
 
 class TestThePublishedProtocol:
+    @staticmethod
     @pytest.fixture(scope="class")
-    def paper(self, tmp_path_factory: pytest.TempPathFactory) -> tuple[Finished, Path]:
+    def paper(tmp_path_factory: pytest.TempPathFactory) -> tuple[Finished, Path]:
         home = tmp_path_factory.mktemp("paper")
         audit = {"permutations": 1000, "design": "prime-paper", "attacks": ["loss-sum", "loss", "reference"]}
         study = write_study(home, methods=["base", "oppu", "uniform"], audit=audit, data=DATA)

@@ -14,11 +14,11 @@ _ADVERSARIES = {
 }
 _DESIGNS = {
     "prime-paper": (
-        "This is the published protocol, kept for comparison. Members are all records of the sharers that are "
-        "merged for a target, non-members all records of the sharers that are not. Nobody flipped a coin.",
+        "This is the published protocol, kept for comparison. Members are all records of the sharers that "
+        "are merged for a target, non-members all records of those that are not. Nobody flipped a coin.",
         "The merged sharers are those who resemble the target, so a model that merely fits the target ranks "
-        "their records higher without any of them in it: see the row of the base. Members and non-members are "
-        "different people, who differ in topic, length and style: see the blind control.",
+        "their records higher without any of them in it: see the row of the base. Members and non-members "
+        "are different people, who differ in topic, length and style: see the blind control.",
         "A sharer counts as a member whatever the merge weight, zero and negative ones too. So no leak is "
         "stated here, only a difference between two groups of people.",
     ),
