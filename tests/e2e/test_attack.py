@@ -1,27 +1,19 @@
-"""`prime-audit attack` through the real command line: plain scores without torch, and one's own model."""
+"""`prime-audit attack` through the real command line: plain scores, without torch."""
 
 import json
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from sklearn.metrics import roc_auc_score
 
-import prime_audit
-from prime_audit.config import ModelConfig, TrainingConfig, load_study
-from prime_audit.models import Example, LanguageModel, load_model
-from prime_audit.modules import merged_into, read_module, train_module, write_module
 from prime_audit.results import Metric, Results, read_results
-from prime_audit.study.inputs import load_dataset
-from tests.models.toy import toy_model, toy_tokenizer
-from tests.support import ROOT, Finished, environment, run_cli
+from tests.support import ROOT, Finished, environment
 
 # Runs the command with torch, transformers and peft out of reach.
 BLOCKED = """
@@ -188,167 +180,6 @@ def test_equal_input_gives_equal_results_and_replaces_an_earlier_attack(tmp_path
         assert without_torch(tmp_path, "attack", "--scores", path).code == 0
         files.append((tmp_path / "reports" / "attack" / "results.json").read_bytes())
     assert files[0] == files[1]
-
-
-@dataclass(frozen=True)
-class Own:
-    """A model of one's own: an adapter trained on half of some texts, and the lists of both halves."""
-
-    home: Path
-    base: LanguageModel
-    records: list[dict[str, Any]]
-
-    def attack(self, *options: str | Path, base: str | Path = "tiny") -> Finished:
-        lists = ("--members", self.home / "members.jsonl", "--nonmembers", self.home / "nonmembers.jsonl")
-        return run_cli("attack", "--base", base, *lists, *options, home=self.home)
-
-    def results(self, *options: str | Path, base: str | Path = "tiny") -> Results:
-        out = self.home / "out"
-        done = self.attack("--out", out, *options, base=base)
-        assert done.code == 0, done.stderr
-        return read_results(out / "results.json")
-
-
-def train(base: LanguageModel, records: Sequence[dict[str, Any]], folder: Path) -> None:
-    examples = [Example(record["prompt"], record["text"]) for record in records]
-    layers = ("q_proj", "v_proj", "up_proj", "down_proj")
-    training = TrainingConfig(rank=8, alpha=16, lr=5e-3, epochs=14, target_modules=layers)
-    write_module(train_module(base, examples, training, seed=5), folder, "tiny")
-
-
-@pytest.fixture(scope="module")
-def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Own]:
-    home = tmp_path_factory.mktemp("own")
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    base = load_model(ModelConfig(base="tiny", dtype="float32", device="cpu"), home)
-    dataset = load_dataset(load_study("quickstart"))
-    records = [
-        {
-            "id": item.id,
-            "user": user.id,
-            "prompt": dataset.task.prompt(item.input),
-            "text": f" {item.answer}",
-        }
-        for user in dataset.sharers[:6]
-        for item in user.history[:20]
-    ]
-    asked, others = records[:80], records[80:]
-    coin = np.random.default_rng(1).integers(0, 2, len(asked)).astype(bool)
-    members = [record for record, flag in zip(asked, coin, strict=True) if flag]
-    write_lines(home / "members.jsonl", members)
-    write_lines(home / "nonmembers.jsonl", [r for r, flag in zip(asked, coin, strict=True) if not flag])
-    write_lines(home / "public.jsonl", others)
-    train(base, members, home / "adapter")
-    train(base, others, home / "elsewhere")
-    yield Own(home, base, records)
-    torch.set_num_threads(threads)
-
-
-def test_an_adapter_that_memorised_its_members_is_told(own: Own) -> None:
-    results = own.results("--adapter", own.home / "adapter", "--json")
-    assert results.study.kind == "attack"
-    assert figure(results).value > 0.95  # type: ignore[operator]
-    (finding,) = (f for f in results.findings if f.method == "model")
-    assert finding.verdict == "difference"
-    ran = {name.partition("/")[2] for name in results.coverage.run if name.startswith("model/")}
-    assert {"loss", "zlib", "lowercase", "min-k++", "reference", "ez", "wbc"} <= ran
-    base = figure(results, attack="loss", method="control-base").value
-    assert base is not None
-    assert abs(base - 0.5) < 0.2
-    evidence = own.home / "out" / "evidence"
-    assert {path.name for path in evidence.iterdir()} == {
-        "model.safetensors",
-        "reference.safetensors",
-        "records.json",
-    }
-    for path in (own.home / "out").rglob("*"):
-        assert not path.is_file() or own.records[0]["text"].strip().encode() not in path.read_bytes()
-
-
-def test_a_leak_is_stated_where_a_coin_was_flipped(own: Own) -> None:
-    results = own.results("--adapter", own.home / "adapter", "--randomised")
-    assert {f.method: f.verdict for f in results.findings} == {
-        "model": "leak",
-        "control-base": "none detected",
-        "control-blind": "none detected",
-    }
-    assert results.study.design == "lists-randomised"
-
-
-def test_an_adapter_that_saw_none_of_them_shows_nothing(own: Own) -> None:
-    for options in ((), ("--randomised",)):
-        results = own.results("--adapter", own.home / "elsewhere", *options)
-        (finding,) = (f for f in results.findings if f.method == "model")
-        assert finding.verdict == "none detected"
-        assert finding.could_have_seen is not None
-        auc = figure(results).value
-        assert auc is not None
-        # 3 null standard deviations of 4 users with about 10 + 10 records each.
-        assert abs(auc - 0.5) < 0.2
-
-
-def test_a_merged_model_is_audited_as_the_adapter_is(own: Own) -> None:
-    merged = merged_into(own.base, read_module(own.home / "adapter", own.base))
-    folder = own.home / "merged"
-    merged.model.save_pretrained(folder)
-    merged.tokenizer.save_pretrained(folder)
-    beside = own.results("--adapter", own.home / "adapter")
-    alone = own.results(base=folder)
-    with_base = own.results("--reference", "tiny", base=folder)
-    assert alone.study.primary == "loss"
-    assert "model/reference" in {gap.id for gap in alone.coverage.skipped}
-    for attack in ("loss", "min-k"):
-        assert figure(alone, attack=attack).value == pytest.approx(
-            figure(beside, attack=attack).value, abs=0.01
-        )
-    assert figure(with_base).value == pytest.approx(figure(beside).value, abs=0.01)
-
-
-def test_public_records_open_attacks(own: Own) -> None:
-    results = own.results("--adapter", own.home / "adapter", "--public", own.home / "public.jsonl")
-    ran = {name.partition("/")[2] for name in results.coverage.run if name.startswith("model/")}
-    assert {"recall", "dc-pdd", "camia"} <= ran
-    assert figure(results, attack="recall").status == "ok"
-    assert figure(results, attack="camia").status == "ok"
-
-
-def test_a_reference_with_another_tokenizer_is_refused_by_name(own: Own) -> None:
-    folder = own.home / "other"
-    toy_model().save_pretrained(folder)
-    toy_tokenizer().save_pretrained(folder)
-    done = own.attack("--adapter", own.home / "adapter", "--reference", folder, "--out", own.home / "refused")
-    assert done.code == 2, done.stderr
-    assert f"reference {folder}: has another tokenizer than tiny" in done.stderr
-    assert not (own.home / "refused").exists()
-
-
-def test_a_dora_adapter_is_refused_by_name(own: Own) -> None:
-    folder = own.home / "dora"
-    folder.mkdir()
-    for path in (own.home / "adapter").iterdir():
-        (folder / path.name).write_bytes(path.read_bytes())
-    config = json.loads((folder / "adapter_config.json").read_text())
-    (folder / "adapter_config.json").write_text(json.dumps({**config, "use_dora": True}))
-    done = own.attack("--adapter", folder, "--out", own.home / "refused")
-    assert done.code == 2, done.stderr
-    assert "DoRA" in done.stderr
-    assert not (own.home / "refused").exists()
-
-
-def test_the_same_from_python(own: Own) -> None:
-    told: list[str] = []
-    results = prime_audit.attack(
-        base="tiny",
-        adapter=own.home / "adapter",
-        members=own.home / "members.jsonl",
-        nonmembers=own.home / "nonmembers.jsonl",
-        max_tokens=16,
-        out=own.home / "python",
-        progress=told.append,
-    )
-    assert results == read_results(own.home / "python" / "results.json")
-    assert any("records are longer than 16 tokens and were cut" in line for line in told)
 
 
 def test_help_fits_a_narrow_terminal(tmp_path: Path) -> None:
