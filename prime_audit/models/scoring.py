@@ -14,6 +14,10 @@ from prime_audit.models.encoding import Encoded, Example, encode_all
 from prime_audit.models.forward import logits_in_blocks, pad, plan_batches, predicted_mask, states_of
 from prime_audit.models.language_model import LanguageModel
 
+# Log-probabilities whose statistics are taken at once: 2**18 float32 values are 1 MiB, which a core's cache
+# holds; over a whole block of logits the same sums take up to four times as long.
+_PROBABILITIES_AT_ONCE = 1 << 18
+
 
 def score_tokens(
     lm: LanguageModel,
@@ -117,6 +121,12 @@ def _score_batch(lm: LanguageModel, batch: Sequence[Encoded]) -> list[NDArray[np
 
 
 def _statistics(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    rows = max(1, _PROBABILITIES_AT_ONCE // logits.shape[1])
+    parts = zip(logits.split(rows), targets.split(rows), strict=True)
+    return torch.cat([_statistics_of_part(*part) for part in parts], dim=1)
+
+
+def _statistics_of_part(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     logp = torch.log_softmax(logits, dim=-1)
     p = logp.exp()
     mean = (p * logp).sum(dim=-1, keepdim=True)

@@ -82,9 +82,9 @@ def encode_repeated(lm: LanguageModel, examples: Sequence[Example], loss: str) -
     Returns:
         One encoding per record; the tokens that are scored are those of `encode_all`.
     """
-    plain = encode_all(lm, examples, loss)
-    first = _with_separator(lm, examples)
-    return [_after(lm, one, first[example]) for one, example in zip(plain, examples, strict=True)]
+    (blank,) = tokenize(lm, [SEPARATOR])
+    # The text lies between BOS and EOS. A record that was cut has no room for a first copy anyway.
+    return [_after(lm, one, [*one.ids[1:-1], *blank]) for one in encode_all(lm, examples, loss)]
 
 
 def score_prefixed(

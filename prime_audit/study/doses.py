@@ -72,7 +72,8 @@ def _doses(
             gap = standardised_gap(scores[flips[sharer]], scores[~flips[sharer]])
             if gap is not None:
                 share = abs(weight) / float(np.linalg.norm(list(weights.values())))
-                found[sharer].append({"share": share, "norm": deployed["norm_ratio"], "d": gap})
+                # Gaps that differ by rounding alone are one rank: a common factor moves none.
+                found[sharer].append({"share": share, "norm": deployed["norm_ratio"], "d": round(gap, 9)})
     return found
 
 

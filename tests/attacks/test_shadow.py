@@ -111,7 +111,7 @@ def test_a_target_far_below_the_shadows_is_no_member_offline() -> None:
 
 
 def test_pooling_without_each_records_mean_would_hide_the_members(planted: Evidence) -> None:
-    # The spread over records is about 1.5, that of residuals .05: a pooled spread of the former gives z of .3.
+    # Records spread by about 1.5, residuals by .05: the former as a pooled spread would give z of .3.
     assert planted.shadows is not None
     z_members = attack("lira-offline").score(planted)[:200]
     assert np.exp(z_members).min() > 0.99

@@ -54,7 +54,7 @@ class Own:
 
     def refused(self, error: type[PrimeAuditError], match: str, **options: object) -> PrimeAuditError:
         with pytest.raises(error, match=match) as caught:
-            self.attack(out=self.home / "refused", **options)
+            self.attack("tiny", out=self.home / "refused", **options)
         assert not (self.home / "refused").exists()
         return caught.value
 

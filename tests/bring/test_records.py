@@ -73,8 +73,10 @@ N: Record = {"id": "n", "text": f"{PRIVATE} two"}
         ([{**M, "prompt": 3}], [N], ["a.jsonl:1: prompt: expected text"]),
         ([{**M, "user": "u"}], [N], ["b.jsonl:1: user: missing in 1 of 2 records"]),
     ],
-    ids=["same id", "id twice", "same text", "no members", "no others", "no text", "no id", "blank"]
-    + ["prompt", "half of the users"],
+    ids=[
+        *("same id", "id twice", "same text", "no members", "no others", "no text", "no id"),
+        *("blank", "prompt", "half of the users"),
+    ],
 )
 def test_faulty_lists(members: list[Record], others: list[Record], parts: list[str], tmp_path: Path) -> None:
     refused(lists(tmp_path, members, others), *parts)

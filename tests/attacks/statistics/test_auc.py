@@ -3,7 +3,7 @@ import pytest
 from scipy.stats import mannwhitneyu
 from sklearn.metrics import roc_auc_score
 
-from attacks.statistics import auc, delong_placements, delong_variance, same_ranks
+from attacks.statistics import auc, delong_placements, delong_variance, roc, same_ranks
 
 
 def arrays(*rows: list[float]) -> list[np.ndarray]:
@@ -37,6 +37,40 @@ def test_it_equals_scikit_learn_and_scipy_with_and_without_ties(levels: int | No
         labels = np.r_[np.ones(30), np.zeros(45)]
         assert found == pytest.approx(roc_auc_score(labels, np.r_[members, nonmembers]), abs=1e-12)
         assert found == pytest.approx(mannwhitneyu(members, nonmembers).statistic / (30 * 45), abs=1e-12)
+
+
+@pytest.mark.parametrize("levels", [None, 2, 4])
+def test_it_equals_a_count_of_all_pairs(levels: int | None) -> None:
+    rng = np.random.default_rng(4)
+    for members, nonmembers in ((rng.normal(0.4, 1, m), rng.normal(0, 1, n)) for m, n in ((1, 9), (37, 50))):
+        if levels:
+            members, nonmembers = (np.round(x * levels / 2) for x in (members, nonmembers))
+        wins = sum((a > b) + 0.5 * (a == b) for a in members for b in nonmembers)
+        assert auc(members, nonmembers) == pytest.approx(wins / members.size / nonmembers.size, abs=1e-12)
+
+
+def area_of_first_rows(members: np.ndarray, nonmembers: np.ndarray) -> float:
+    """What comes of keeping the first record of every tie group alone, without the point (0, 0)."""
+    scores, label = np.r_[members, nonmembers], np.r_[np.ones(len(members)), np.zeros(len(nonmembers))]
+    order = np.argsort(-scores, kind="stable")
+    first = np.r_[True, np.diff(scores[order]) != 0]
+    tpr, fpr = (np.cumsum(side[order])[first] / side.sum() for side in (label, 1 - label))
+    return float(np.trapezoid(tpr, fpr))
+
+
+@pytest.mark.parametrize("levels", [2, 3, 5])
+@pytest.mark.parametrize("shift", [0.0, 1.0])
+def test_ties_are_kept_whole_and_the_curve_starts_at_nothing(levels: int, shift: float) -> None:
+    assert area_of_first_rows(*arrays([1, 1, 0], [1, 0, 0])) == pytest.approx(0.222, abs=5e-4)
+    rng = np.random.default_rng(5)
+    members, nonmembers = (
+        np.digitize(rng.normal(mean, 1, 400), np.linspace(-1, 2, levels + 1)[1:-1]).astype(np.float64)
+        for mean in (shift, 0.0)
+    )
+    fpr, tpr = roc(members, nonmembers)
+    assert (fpr[0], tpr[0], len(fpr)) == (0.0, 0.0, levels + 1)
+    assert auc(members, nonmembers) == pytest.approx(np.trapezoid(tpr, fpr), abs=1e-12)
+    assert auc(members, nonmembers) > area_of_first_rows(members, nonmembers) + 0.05
 
 
 @pytest.mark.parametrize("size", [20, 50])

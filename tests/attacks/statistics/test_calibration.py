@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom, norm
 
+from attacks import ATTACKS, missing
 from attacks.statistics import (
     Estimate,
     UserScores,
@@ -20,6 +21,7 @@ from attacks.statistics import (
     sharers_interval,
     within_user_auc,
 )
+from tests.attacks.whole import whole_evidence
 
 LONG = 2000
 COVERED = (0.93 * LONG, 0.97 * LONG)
@@ -83,6 +85,32 @@ def power(rng: np.random.Generator, repetitions: int, effect: float) -> int:
     return sum(p <= 0.05 for p in found)
 
 
+def leaks_stated_by_the_suite(rng: np.random.Generator, studies: int, flips: int) -> int:
+    """How often one test over every registered attack states a leak where nobody was learnt.
+
+    Each study is 8 users of 20 records with every part of the evidence; its scores are kept while fair coins
+    decide ``flips`` times anew who is a member, so given the scores each time is a draw of its own.
+    """
+    users, records, count = 8, 20, 0
+    for _ in range(studies):
+        evidence = whole_evidence(rng, users * records, np.zeros(users * records, dtype=bool))
+        scores = {
+            name: one.score(evidence).reshape(users, 1, records)
+            for name, one in ATTACKS.items()
+            if not missing(one, evidence)
+        }
+        assert len(scores) == len(ATTACKS)
+        for _ in range(flips):
+            member = rng.random((users, records)) < 0.5
+            families = {
+                name: [UserScores(f"u{i}", member[i], rows[i]) for i in range(users)]
+                for name, rows in scores.items()
+            }
+            found = max_t(families, rng, draws=199)
+            count += min(one.p_adjusted for one in found.values()) <= 0.05
+    return count
+
+
 # Users, records a side, models, distance of members.
 PANELS = [
     (8, 10, 1, 0.0),
@@ -91,6 +119,9 @@ PANELS = [
     (12, 20, 3, 0.0),
     (8, 10, 1, 0.6),
     (8, 10, 3, 1.2),
+    (5, 12, 2, 0.6),
+    (20, 12, 1, 0.0),
+    (20, 12, 2, 0.6),
 ]
 
 
@@ -117,13 +148,15 @@ def sharers(rng: np.random.Generator, repetitions: int, count: int) -> Iterator[
         yield sharers_interval(gaussian_users(rng, count, 12, 2, effects))
 
 
-def test_the_interval_for_sharers_in_general_covers_their_population() -> None:
-    found = sharers(np.random.default_rng(20260203), 100, 8)
+@pytest.mark.parametrize("count", [8, 20])
+def test_the_interval_for_sharers_in_general_covers_their_population(count: int) -> None:
+    # A t interval with 8 sharers, a bootstrap over sharers with 20.
+    found = sharers(np.random.default_rng([20260203, count]), 100, count)
     assert covered(found, true_auc(0.6, 0.5)) >= binom.ppf(0.001, 100, 0.95)
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("count", [6, 12])
+@pytest.mark.parametrize("count", [6, 8, 12, 20])
 def test_the_interval_for_sharers_in_general_covers_in_2000_draws(count: int) -> None:
     found = sharers(np.random.default_rng([20260204, count]), LONG, count)
     assert COVERED[0] <= covered(found, true_auc(0.6, 0.5)) <= COVERED[1]
@@ -157,6 +190,18 @@ def test_the_test_rejects_no_more_than_it_says() -> None:
 def test_the_test_rejects_no_more_than_it_says_in_2000_draws(two_sided: bool) -> None:
     rng = np.random.default_rng([20260208, two_sided])
     assert null_rejections(rng, LONG, two_sided) <= REJECTED
+
+
+def test_the_whole_suite_states_no_more_leaks_than_it_says() -> None:
+    stated = leaks_stated_by_the_suite(np.random.default_rng(20260216), studies=5, flips=10)
+    assert stated <= binom.ppf(0.999, 50, 0.05)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+def test_the_whole_suite_states_no_more_leaks_than_it_says_in_2000_draws() -> None:
+    stated = leaks_stated_by_the_suite(np.random.default_rng(20260217), studies=200, flips=10)
+    assert stated <= REJECTED
 
 
 def test_a_leak_of_the_planned_size_is_seen() -> None:

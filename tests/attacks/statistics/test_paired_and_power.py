@@ -4,7 +4,7 @@ from itertools import product
 
 import numpy as np
 import pytest
-from scipy.stats import binomtest, norm, permutation_test
+from scipy.stats import binom, binomtest, norm, permutation_test
 
 from attacks.statistics import (
     Estimate,
@@ -13,6 +13,7 @@ from attacks.statistics import (
     auc,
     clopper_pearson,
     detectable_auc,
+    difference_p,
     leakage_retained,
     null_deviation,
     paired_auc_difference,
@@ -99,8 +100,60 @@ class TestPairedDifference:
         assert found.value is not None
         assert found.reason == "interval needs 5 members and 5 non-members, has 4 and 4"
 
+    def test_the_p_value_goes_with_the_interval(self) -> None:
+        rng = np.random.default_rng(7)
+        for shift in (0.1, 0.6, 1.2):
+            first = people(rng, 5, 20, shift)
+            found = paired_auc_difference(first, people(rng, 5, 20, 0.0))
+            p = difference_p(found)
+            assert found.interval is not None
+            assert p is not None
+            assert (p < 0.05) == (not found.interval.low <= 0 <= found.interval.high)
+        # A difference of 1.959964 standard errors.
+        assert difference_p(Estimate(0.2, Interval(0.0, 0.4, 0.95, ""), "")) == pytest.approx(0.05)
+        assert difference_p(Estimate(-0.2, Interval(-0.5, 0.0, 0.95, ""), "")) == pytest.approx(0.05)
+        assert difference_p(Estimate(0.2, Interval(-0.2, 0.6, 0.95, ""), "")) == pytest.approx(
+            2 * norm.sf(1.959964 / 2), rel=1e-5
+        )
+        assert difference_p(Estimate(0.2, None, "")) is None
+
+    def test_two_perfect_attacks_are_not_certain_to_be_equal(self) -> None:
+        # Both AUCs are 1 by other orders: Newcombe's lower limit is .832 at 12 + 12, each .168 away.
+        member = np.arange(24) < 12
+        first = [UserScores("a", member, np.where(member, 100.0, 0.0) + np.arange(24.0)[None])]
+        second = [UserScores("a", member, np.where(member, 100.0, 0.0) - np.arange(24.0)[None])]
+        found = paired_auc_difference(first, second)
+        assert found.value == 0
+        assert found.interval is not None
+        assert (found.interval.low, found.interval.high) == pytest.approx((-0.168, 0.168), abs=1e-3)
+        assert found.interval.how == "paired within-user DeLong, Newcombe for 1 of 1 users"
+
+    def test_a_user_with_one_record_on_a_side_adds_uncertainty(self) -> None:
+        rng = np.random.default_rng(8)
+        many = people(rng, 4, 15, 0.5)
+        single = [UserScores("one", np.arange(16) == 0, rng.normal(size=(1, 16)))]
+        others = changed(rng, [*many, *single], 1.0)
+        alone, joined = (
+            paired_auc_difference(many, others[:4]),
+            paired_auc_difference([*many, *single], others),
+        )
+        assert alone.interval is not None
+        assert joined.interval is not None
+        assert joined.interval.how == "paired within-user DeLong, Newcombe for 1 of 5 users"
+        # Five times the mean's distance: the variances add up before the division.
+        assert 5 * (joined.interval.high - joined.interval.low) > 4 * (
+            alone.interval.high - alone.interval.low
+        )
+
+    def test_its_limits_stay_in_range(self) -> None:
+        member = np.arange(12) < 6
+        first = [UserScores("a", member, member[None] + 0.1 * np.arange(12.0)[None])]
+        found = paired_auc_difference(first, [UserScores("a", member, -first[0].scores)]).interval
+        assert found is not None
+        assert found.high == 1.0
+
     @pytest.mark.parametrize("draws", [pytest.param(60), pytest.param(2000, marks=pytest.mark.long)])
-    @pytest.mark.parametrize("users", [3, 8])
+    @pytest.mark.parametrize("users", [3, 5, 8, 12, 20])
     def test_its_coverage(self, draws: int, users: int) -> None:
         rng = np.random.default_rng(7)
         covered = 0
@@ -120,6 +173,18 @@ class TestPairedDifference:
         else:
             assert covered / draws >= 0.85
 
+    @pytest.mark.parametrize("draws", [pytest.param(60), pytest.param(2000, marks=pytest.mark.long)])
+    @pytest.mark.parametrize("users", [3, 8])
+    def test_equal_methods_are_found_different_no_more_than_it_says(self, draws: int, users: int) -> None:
+        rng = np.random.default_rng([20260302, users])
+        rejected = 0
+        for _ in range(draws):
+            common = people(rng, users, 20, 0.6)
+            p = difference_p(paired_auc_difference(changed(rng, common, 0.7), changed(rng, common, 0.7)))
+            assert p is not None
+            rejected += p <= 0.05
+        assert rejected <= (131 if draws == 2000 else binom.ppf(0.999, draws, 0.05))
+
 
 class TestSignFlip:
     def test_it_counts_every_assignment(self) -> None:
@@ -131,7 +196,7 @@ class TestSignFlip:
     def test_it_agrees_with_scipy(self) -> None:
         differences = np.random.default_rng(1).normal(0.4, 1, 9)
         theirs = permutation_test(
-            (differences,), np.sum, permutation_type="samples", alternative="greater", n_resamples=np.inf
+            (differences,), np.sum, permutation_type="samples", alternative="greater", n_resamples=512
         )
         assert sign_flip(differences, np.random.default_rng(0)) == pytest.approx(theirs.pvalue)
 

@@ -1,8 +1,17 @@
 import numpy as np
 import pytest
+from scipy.stats import binom, norm
 from sklearn.metrics import roc_curve
 
-from attacks.statistics import auc, nonmembers_needed, roc, tpr_at_fpr
+from attacks.statistics import (
+    auc,
+    clopper_pearson,
+    hull_auc,
+    nonmembers_needed,
+    roc,
+    tpr_at_fpr,
+    tpr_interval,
+)
 
 
 def sample(seed: int, levels: int | None = None) -> tuple[np.ndarray, np.ndarray]:
@@ -78,3 +87,75 @@ def test_a_rate_outside_its_range_is_refused(rate: float) -> None:
 def test_a_curve_needs_both_sides() -> None:
     with pytest.raises(ValueError, match="nonmembers: there are no scores"):
         roc(np.ones(2), np.ones(0))
+
+
+class TestRateInterval:
+    def test_it_is_the_exact_interval_of_the_accepted_members(self) -> None:
+        nonmembers = np.arange(300.0)
+        # Three non-members of 300 may be accepted: the threshold lies above 296.
+        members = np.array([*([296.5] * 8), *([100.0] * 12)])
+        found = tpr_interval(members, nonmembers, 0.01)
+        exact = clopper_pearson(8, 20)
+        assert found.value == tpr_at_fpr(members, nonmembers, 0.01) == 0.4
+        assert found.interval is not None
+        assert (found.interval.low, found.interval.high) == (exact.low, exact.high)
+        assert found.interval.how == "Clopper-Pearson, given the threshold"
+
+    def test_the_nonmembers_alone_decide_the_threshold(self) -> None:
+        # Otherwise the members' count would not be binomial.
+        rng = np.random.default_rng(5)
+        nonmembers = rng.normal(size=300)
+        cut = np.sort(nonmembers)[-4]
+        for _ in range(20):
+            members = rng.normal(0.5, 1, 40)
+            assert tpr_at_fpr(members, nonmembers, 0.01) == np.mean(members > cut)
+
+    def test_no_accepted_member_is_no_certainty(self) -> None:
+        found = tpr_interval(np.zeros(100), np.arange(1.0, 301.0), 0.01)
+        assert found.value == 0
+        assert found.interval is not None
+        assert (found.interval.low, found.interval.high) == pytest.approx((0, 0.0362), abs=5e-5)
+
+    def test_a_rate_that_is_not_resolved_is_undefined(self) -> None:
+        found = tpr_interval(np.ones(50), np.zeros(299), 0.01)
+        assert (found.value, found.interval) == (None, None)
+        assert found.reason == "undefined: needs 300 non-members, has 299"
+        with pytest.raises(ValueError, match=r"rate: must lie in \(0, 1\]"):
+            tpr_interval(np.ones(50), np.zeros(299), 0.0)
+
+    @pytest.mark.parametrize("draws", [pytest.param(100), pytest.param(2000, marks=pytest.mark.long)])
+    def test_it_covers_the_rate_at_its_threshold(self, draws: int) -> None:
+        rng = np.random.default_rng(6)
+        covered = 0
+        for _ in range(draws):
+            members, nonmembers = rng.normal(1, 1, 60), rng.normal(size=100)
+            interval = tpr_interval(members, nonmembers, 0.1).interval
+            assert interval is not None
+            covered += interval.low <= norm.sf(np.sort(nonmembers)[-11] - 1) <= interval.high
+        # An exact interval is cautious, so only the lower limit binds.
+        assert covered >= (0.93 * draws if draws == 2000 else binom.ppf(0.001, draws, 0.95))
+
+
+class TestHull:
+    @pytest.mark.parametrize(
+        ("members", "nonmembers", "area"),
+        [
+            ([1, 3], [0, 2], 0.875),  # the AUC is .75; the hull cuts the corner at (1/2, 1/2)
+            ([1, 1, 0], [1, 0, 0], 2 / 3),
+            ([2, 3], [0, 1], 1.0),
+            ([0, 1], [2, 3], 0.5),  # a signal turned over: the AUC is 0
+            ([5, 5], [5, 5], 0.5),
+        ],
+    )
+    def test_known_areas(self, members: list[float], nonmembers: list[float], area: float) -> None:
+        assert hull_auc(np.array(members, float), np.array(nonmembers, float)) == pytest.approx(area)
+
+    @pytest.mark.parametrize(("size", "area"), [(20, 0.616), (50, 0.575), (100, 0.548)])
+    def test_the_hull_sees_a_leak_in_noise_and_the_auc_does_not(self, size: int, area: float) -> None:
+        rng = np.random.default_rng(7)
+        pairs = [(rng.normal(size=size), rng.normal(size=size)) for _ in range(400)]
+        hulls, areas = (np.array([of(*pair) for pair in pairs]) for of in (hull_auc, auc))
+        assert hulls.mean() == pytest.approx(area, abs=0.015)
+        assert abs(areas.mean() - 0.5) < 4 * areas.std() / np.sqrt(400)
+        assert (hulls >= areas - 1e-12).all()
+        assert hulls.min() >= 0.5 - 1e-12
