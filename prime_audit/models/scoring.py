@@ -122,7 +122,7 @@ def _score_batch(lm: LanguageModel, batch: Sequence[Encoded]) -> list[NDArray[np
 
 def _statistics(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     rows = max(1, _PROBABILITIES_AT_ONCE // logits.shape[1])
-    parts = zip(logits.split(rows), targets.split(rows), strict=True)
+    parts = zip(torch.split(logits, rows), torch.split(targets, rows), strict=True)
     return torch.cat([_statistics_of_part(*part) for part in parts], dim=1)
 
 

@@ -94,7 +94,7 @@ def _metric(attack: str, dose: str, known: NDArray[np.float64], points: int) -> 
         subject="sharer",
         value=estimate.value,
         status="ok" if estimate.value is not None else "undefined",
-        reason=estimate.reason or ("" if len(known) else "the dose does not vary"),
+        reason=estimate.reason if len(known) else "nothing varies beyond what is held fixed",
         ci=None
         if interval is None
         else CI(low=interval.low, high=interval.high, level=interval.level, how=interval.how),
