@@ -15,6 +15,9 @@ from attacks.statistics.intervals import FEWEST_UNITS, mean_interval
 DRAWS = 2000
 # Equal correlations may differ in their last bits; they must count as equal.
 _TIE = 1e-9
+# Doses and leaks that are equal at so many decimals are one rank: a common factor on the weights moves no
+# rank of a record, and yet the last bits of d'.
+_DECIMALS = 9
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +49,8 @@ class UserDoses:
 
     def correlation(self) -> float | None:
         """Returns the rank correlation of dose and leak, partial where something is held fixed; or None."""
-        return rank_correlation(self.dose, self.gap, self.fixed)
+        dose, gap, *fixed = (np.round(column, _DECIMALS) for column in (self.dose, self.gap, *self.fixed))
+        return rank_correlation(dose, gap, fixed)
 
 
 @dataclass(frozen=True)
@@ -124,7 +128,7 @@ def _permuted_p(
 
 def _unit_ranks(values: FloatArray) -> FloatArray:
     """Centred mid-ranks of length 1, so that a product of two is Spearman's correlation."""
-    ranks = mid_ranks(values)
+    ranks = mid_ranks(np.round(values, _DECIMALS))
     centred = ranks - ranks.mean()
     unit: FloatArray = centred / np.linalg.norm(centred)
     return unit

@@ -8,6 +8,8 @@ from prime_audit.gate import Gate
 from prime_audit.results import AttackInfo, Finding, Method, Metric, Results, Search
 
 _PRIMARY = "reference"
+# More columns than this cannot be read side by side.
+_IN_A_ROW = 5
 # The kind of what is listed among the attacks and attacks no model.
 _CONTROL = "control"
 _OBSERVED = ("lists", "prime-paper")
@@ -74,6 +76,11 @@ class Source:
     def observed(self) -> bool:
         """Whether nobody flipped a coin for the records, so that lists are compared and no leak is stated."""
         return self.results.study.design in _OBSERVED
+
+    @cached_property
+    def beside(self) -> tuple[AttackInfo, ...]:
+        """The attacks that stand beside a method in one row: the primary one and the next few."""
+        return self.attacks[:_IN_A_ROW]
 
     @cached_property
     def primary(self) -> str | None:

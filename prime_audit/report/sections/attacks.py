@@ -2,7 +2,7 @@
 
 from prime_audit.report.parts import Table
 from prime_audit.report.source import Source
-from prime_audit.report.words import DASH, cell
+from prime_audit.report.words import DASH, cell, number
 from prime_audit.results import Metric
 
 
@@ -13,11 +13,51 @@ def view(source: Source) -> dict[str, object] | None:
         source: The run.
 
     Returns:
-        What the template shows; None for a study, whose methods stand side by side instead.
+        What the template shows; None for a study whose attacks all fit beside its methods.
     """
     if not source.lists:
-        return None
-    return {"table": attacks_table(source), "primary": source.primary, "blind": source.blind}
+        if len(source.attacks) == len(source.beside):
+            return None
+        return {"table": matrix(source), "primary": source.primary, "blind": source.blind, "study": True}
+    return {
+        "table": attacks_table(source),
+        "primary": source.primary,
+        "blind": source.blind,
+        "study": False,
+    }
+
+
+def matrix(source: Source) -> Table:
+    """Make the table of a study: a row per attack, a column per method and control.
+
+    Args:
+        source: The run.
+
+    Returns:
+        The AUC over all pairs; a dash where an attack was not run, a question mark where it is undefined.
+    """
+    attacked = [
+        method
+        for method in (*source.shown, *source.controls)
+        if any(source.metric("mia.auc", method.id, attack.id) for attack in source.attacks)
+    ]
+    rows = tuple(
+        (
+            attack.id,
+            attack.threat_model,
+            *(_short(source.metric("mia.auc", method.id, attack.id)) for method in attacked),
+        )
+        for attack in source.attacks
+    )
+    head = ("Attack", "Threat", *(method.id for method in attacked))
+    return Table("AUC of every attack on every method and control", head, rows, text=2)
+
+
+def _short(metric: Metric | None) -> str:
+    """The figure alone: with every interval the table could not be read."""
+    if metric is None:
+        return DASH
+    return "?" if metric.value is None else number(metric.value)
 
 
 def attacks_table(source: Source) -> Table:

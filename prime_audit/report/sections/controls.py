@@ -37,7 +37,7 @@ def view(source: Source) -> dict[str, object] | None:
 
 def _attacks(source: Source) -> tuple[str, ...]:
     """The attacks that some control has a figure of, the one that sees no model last."""
-    names = (*(attack.id for attack in source.attacks), *([source.blind] if source.blind else []))
+    names = (*(attack.id for attack in source.beside), *([source.blind] if source.blind else []))
     return tuple(
         name
         for name in names

@@ -30,7 +30,7 @@ def methods_table(source: Source) -> Table:
         A row per method: utility and its difference from the base, leakage per attack, and what was deployed.
         Controls that were deployed follow the method they belong to.
     """
-    attacks = tuple(attack.id for attack in source.attacks)
+    attacks = tuple(attack.id for attack in source.beside)
     tail = ("TPR at 10 % FPR", "worst person", "mean norm ratio", "reverted targets")
     head = ("Method", "Family", "Utility", "against base", *(f"AUC {attack}" for attack in attacks), *tail)
     rows = tuple(_row(source, method, attacks) for method in source.shown)

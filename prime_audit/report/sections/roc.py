@@ -10,6 +10,7 @@ from prime_audit.results import Curve
 
 _RATES = (0.01, 0.05, 0.1, 0.2, 0.5)
 _MOST = 8
+_MOST_ATTACKS = 6
 
 
 def view(source: Source) -> dict[str, object] | None:
@@ -22,13 +23,34 @@ def view(source: Source) -> dict[str, object] | None:
         What the template shows; None where the run holds no curve.
     """
     figures = []
+    drawn = strongest(source)
     for attack in source.attacks:
+        if attack.id not in drawn:
+            continue
         curves = [curve for curve in source.results.curves if curve.attack == attack.id]
         if curves:
             # What the texts alone show stands beside every attack.
             seen = [curve for curve in source.results.curves if curve.attack == source.blind]
             figures.append(_figure(source, attack.id, [*curves, *seen]))
     return {"figures": figures} if figures else None
+
+
+def strongest(source: Source) -> tuple[str, ...]:
+    """Name the attacks whose curves are drawn: the primary one, and those that find most on some method.
+
+    Args:
+        source: The run.
+
+    Returns:
+        Ids of at most six attacks.
+    """
+    found = {}
+    for attack in source.attacks:
+        metrics = [source.metric("mia.auc", method.id, attack.id) for method in source.methods]
+        known = [m.value for m in metrics if m is not None and m.value is not None]
+        found[attack.id] = max(known, default=-1.0)
+    ranked = sorted(found, key=lambda name: (name != source.primary, -found[name]))
+    return tuple(ranked[:_MOST_ATTACKS])
 
 
 def _figure(source: Source, attack: str, curves: list[Curve]) -> Figure:

@@ -98,6 +98,15 @@ def test_what_does_not_vary_is_left_out_and_counted() -> None:
     assert nothing.how == "no test: no user's dose and leak vary"
 
 
+def test_leaks_that_differ_by_rounding_are_no_rise() -> None:
+    rising = np.array([0.7, 0.7, 0.7, 0.7, 0.9]) + 1e-13 * np.arange(5.0)
+    found = dose_response([UserDoses("a", DOSES, rising)], np.random.default_rng(10))
+    assert found.correlation.value == pytest.approx(spearmanr(DOSES, [0.7, 0.7, 0.7, 0.7, 0.9]).statistic)
+    assert found.p == pytest.approx(1 / 5, abs=0.03)
+    flat = UserDoses("a", DOSES, 0.7 + 1e-13 * np.arange(5.0))
+    assert dose_response([flat], np.random.default_rng(11)).p is None
+
+
 def test_few_users_have_no_test_where_something_is_held_fixed() -> None:
     rng = np.random.default_rng(9)
     found = dose_response(followers(rng, 5, 3.0, fixed=True), rng)
