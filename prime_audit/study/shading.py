@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,14 +14,12 @@ from prime_audit.modules import (
     LoraModule,
     is_weighted_sum,
     read_module,
-    train_module,
-    write_module,
 )
 from prime_audit.personalize import METHODS, carry_out
 from prime_audit.study.parts import Parts
 from prime_audit.study.passes import POPULATION, unseen_of
 from prime_audit.study.units import Output
-from prime_audit.study.work import context_of
+from prime_audit.study.work import context_of, train_alike, trained_alike
 from prime_audit.study.workbench import Workbench
 
 Merge = tuple[Sequence[LoraModule], Sequence[float]]
@@ -36,21 +33,13 @@ def shadow_unit(user: str, shadow: int) -> str:
 def train_shadow(bench: Workbench, user: str, shadow: int) -> Output:
     """Trains one shadow module of a user, with the settings of the audited modules."""
     items = bench.shadows.members(bench.dataset.user(user), shadow)
-    name = shadow_unit(user, shadow)
-
-    def write(folder: Path) -> None:
-        examples = [bench.example(item) for item in items]
-        seed = bench.seeds.integer("shadow", user, str(shadow))
-        module = train_module(bench.base, examples, bench.config.training, seed)
-        write_module(module, folder, bench.base.name)
-
-    return {"reused": bench.store.ensure(bench.keys[name], write), "items": len(items)}
+    seed = bench.seeds.integer("shadow", user, str(shadow))
+    return train_alike(bench, shadow_unit(user, shadow), items, seed)
 
 
 def shadow_module(bench: Workbench, user: str, shadow: int) -> LoraModule:
     """Reads one shadow module of a user."""
-    module = read_module(bench.store.path(bench.keys[shadow_unit(user, shadow)]), bench.base)
-    return replace(module, origin=user)
+    return trained_alike(bench, shadow_unit(user, shadow), user)
 
 
 def shade_own(bench: Workbench, name: str, user: str) -> Output:

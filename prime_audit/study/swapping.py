@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -16,12 +15,10 @@ from prime_audit.modules import (
     LoraModule,
     is_weighted_sum,
     read_module,
-    train_module,
-    write_module,
 )
 from prime_audit.personalize import METHODS, carry_out
 from prime_audit.study.units import Output
-from prime_audit.study.work import context_of
+from prime_audit.study.work import context_of, train_alike, trained_alike
 from prime_audit.study.workbench import Workbench
 
 Weights = Literal["frozen", "remade", "own"]
@@ -36,15 +33,8 @@ def swap_unit(user: str, index: int) -> str:
 def train_swapped(bench: Workbench, user: str, index: int) -> Output:
     """Trains the module of a sharer once more, alike in seed, order and steps, with one record swapped."""
     items = bench.swaps.members(bench.dataset.user(user), index)
-    name = swap_unit(user, index)
-
-    def write(folder: Path) -> None:
-        examples = [bench.example(item) for item in items]
-        # The seed of the audited module: the two differ in the record alone.
-        seed = bench.seeds.integer("train", user)
-        write_module(train_module(bench.base, examples, bench.config.training, seed), folder, bench.base.name)
-
-    return {"reused": bench.store.ensure(bench.keys[name], write), "items": len(items)}
+    # The seed of the audited module: the two differ in the record alone.
+    return train_alike(bench, swap_unit(user, index), items, bench.seeds.integer("train", user))
 
 
 def swap_own(bench: Workbench, user: str) -> Output:
@@ -91,8 +81,7 @@ def swap_merge(
 
 
 def _swapped(bench: Workbench, user: str, index: int) -> LoraModule:
-    module = read_module(bench.store.path(bench.keys[swap_unit(user, index)]), bench.base)
-    return replace(module, origin=user)
+    return trained_alike(bench, swap_unit(user, index), user)
 
 
 def _frozen(bench: Workbench, deployed: Output, now: Merge, user: str, index: int) -> Merge | None:

@@ -1,6 +1,7 @@
 """What each kind of unit does. Every function returns a small output that holds no user text."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -92,6 +93,32 @@ def train(
             hint=f"delete modules/{key} in the store; it is trained again",
         )
     return {**output, "privacy": found.model_dump(mode="json")}
+
+
+def train_alike(bench: Workbench, name: str, items: Sequence[Item], seed: int) -> Output:
+    """Trains one more module as the audited ones are trained, for a design that compares with them.
+
+    Args:
+        bench: The workbench.
+        name: The unit's name; the module goes to the store under its key.
+        items: What it is trained on.
+        seed: Decides initialisation and order.
+
+    Returns:
+        Whether it was there already, and the number of items.
+    """
+
+    def write(folder: Path) -> None:
+        examples = [bench.example(item) for item in items]
+        module = train_module(bench.base, examples, bench.config.training, seed)
+        write_module(module, folder, bench.base.name)
+
+    return {"reused": bench.store.ensure(bench.keys[name], write), "items": len(items)}
+
+
+def trained_alike(bench: Workbench, name: str, user: str) -> LoraModule:
+    """Reads what `train_alike` trained; messages about it name the user."""
+    return replace(read_module(bench.store.path(bench.keys[name]), bench.base), origin=user)
 
 
 def gate(bench: Workbench, user: str, settings: GateSettings) -> Output:
