@@ -5,7 +5,7 @@ rows are one half by design; a control that departs from it at p < .001 says tha
 then nothing is concluded.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
@@ -15,6 +15,8 @@ from prime_audit.results import Finding
 
 LEVEL = 0.05
 ALARM = 0.001
+# Above this share of non-members that nearly repeat a member, "none detected" would say too much.
+MOST_REPEATS = 0.05
 
 Key = tuple[str, str]  # method, attack
 TestKey = tuple[str, str, str]  # subject, method, attack
@@ -81,6 +83,31 @@ def untested(asked: Collection[TestKey], tested: Collection[TestKey]) -> list[Fi
         )
         for subject, method in missing
     ]
+
+
+def with_repeats(found: Sequence[Finding], repeats: int, nonmembers: int) -> list[Finding]:
+    """Takes back what cannot be said where held-out records nearly repeat ones that were trained on.
+
+    Such records score like members, which hides a leak and cannot make one up.
+
+    Args:
+        found: The findings.
+        repeats: Non-members that nearly repeat something trained on.
+        nonmembers: All non-members.
+
+    Returns:
+        The findings; above 5 % of the non-members "none detected" becomes "inconclusive".
+    """
+    if repeats <= MOST_REPEATS * nonmembers:
+        return list(found)
+    reason = f"{repeats} of {nonmembers} non-members nearly repeat a member, which hides a leak"
+    changed = {"verdict": "inconclusive", "reason": reason, "could_have_seen": None}
+    return [f.model_copy(update=changed) if _claims_nothing(f) else f for f in found]
+
+
+def _claims_nothing(finding: Finding) -> bool:
+    """A control is read by its p-value, and must show nothing."""
+    return finding.verdict == "none detected" and not finding.method.startswith("control-")
 
 
 def _by_method(tested: Mapping[TestKey, TestResult]) -> dict[tuple[str, str], dict[str, TestResult]]:

@@ -10,12 +10,10 @@ from numpy.typing import NDArray
 
 from prime_audit.audit.blind import date_numbers
 from prime_audit.data import Item
-from prime_audit.data.designs import NEAR, _runs
+from prime_audit.data.designs import NEAR, word_runs
 from prime_audit.data.records import Faults, Place
 
 EVERYBODY: Final = "all"
-# Above this share of non-members that nearly repeat a member, "none detected" would say too much.
-MOST_REPEATS: Final = 0.05
 
 
 @dataclass(frozen=True)
@@ -178,4 +176,4 @@ def near_repeats(asked: Sequence[Entry], against: Sequence[Entry]) -> int:
 
 
 def _runs_of(entry: Entry) -> set[tuple[str, ...]]:
-    return set() if entry.whole is None else _runs(Item(id="x", input=entry.whole, answer=None))
+    return set() if entry.whole is None else word_runs(Item(id="x", input=entry.whole, answer=None))

@@ -11,8 +11,8 @@ from prime_audit.audit.audit import CONTROL_BLIND
 from prime_audit.audit.blind import BLIND, blind_info
 from prime_audit.audit.lists import ListedPanels, audit_lists
 from prime_audit.audit.panel import Panel
-from prime_audit.audit.verdict import Key
-from prime_audit.bring.listed import MOST_REPEATS, Listed
+from prime_audit.audit.verdict import Key, with_repeats
+from prime_audit.bring.listed import Listed
 from prime_audit.bring.panels import CONTROL_BASE, MODEL, blind_panel
 from prime_audit.core import Seeds, digest_json
 from prime_audit.errors import ConfigError
@@ -164,11 +164,9 @@ def _attributed(metric: Metric, unattributed: set[str]) -> Metric:
 def _qualified(finding: Finding, listed: Listed) -> Finding:
     """Adds to a finding what its lists leave open."""
     others = int((~listed.member).sum())
-    if finding.verdict == "none detected" and listed.repeats > MOST_REPEATS * others:
-        reason = f"{listed.repeats} of {others} non-members nearly repeat a member, which hides a leak"
-        return finding.model_copy(
-            update={"verdict": "inconclusive", "reason": reason, "could_have_seen": None}
-        )
+    (qualified,) = with_repeats([finding], listed.repeats, others)
+    if qualified is not finding:
+        return qualified
     if not listed.within and len(set(listed.users)) > 1:
         note = "nobody has records in both lists, so the records of different people are compared"
         reason = "; ".join(part for part in (finding.reason, note) if part)

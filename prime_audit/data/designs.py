@@ -210,7 +210,7 @@ def overlaps(holdout: Holdout, dataset: Dataset) -> list[Overlap]:
     sizes: dict[tuple[str, str], int] = {}
     for user in dataset.users:
         for item in holdout.members(user):
-            found = _runs(item)
+            found = word_runs(item)
             sizes[user.id, item.id] = len(found)
             for run in found:
                 runs[run].append((user.id, item.id))
@@ -222,7 +222,7 @@ def overlaps(holdout: Holdout, dataset: Dataset) -> list[Overlap]:
         for item in holdout.nonmembers(user):
             if item in aside:
                 continue
-            found = _runs(item)
+            found = word_runs(item)
             shared = Counter(key for run in found for key in runs.get(run, ()))
             hits = [k for k, n in shared.items() if n >= NEAR * (len(found) + sizes[k] - n)]
             hits += answers.get(_words(item.answer or ""), []) if text else []
@@ -234,7 +234,7 @@ def _words(text: str) -> tuple[str, ...]:
     return tuple(re.findall(r"\w+", text.casefold()))
 
 
-def _runs(item: Item) -> set[tuple[str, ...]]:
-    """The runs of five words in a record; a shorter record is one run."""
+def word_runs(item: Item) -> set[tuple[str, ...]]:
+    """Return the runs of five words in a record, without case and punctuation; a shorter one is one run."""
     words = _words(f"{item.input} {item.answer or ''}")
     return {words[i : i + _RUN] for i in range(max(len(words) - _RUN + 1, 1))} if words else set()

@@ -12,8 +12,10 @@ from prime_audit.audit import AuditTables, Subjects, audit
 from prime_audit.audit.audit import CONTROL_BLIND
 from prime_audit.audit.blind import blind_info
 from prime_audit.audit.paper import audit_paper
+from prime_audit.audit.verdict import with_repeats
 from prime_audit.config import MethodConfig, StudyConfig
 from prime_audit.core import digest_json
+from prime_audit.data import overlaps
 from prime_audit.personalize import METHODS
 from prime_audit.results import (
     AttackInfo,
@@ -63,6 +65,9 @@ def assemble(bench: Workbench, outputs: Outputs) -> Results:
     groups = Collector(bench, outputs).groups()
     flips = {user.id: bench.member(user.id) for user in bench.dataset.users if user.id in bench.holdout.flips}
     tables = _audited(bench, outputs, groups, flips)
+    audited = [flip for user in flips.values() for flip in user]
+    repeats = len({(pair.user, pair.nonmember) for pair in overlaps(bench.holdout, bench.dataset)})
+    tables.findings = with_repeats(tables.findings, repeats, len(audited) - sum(audited))
     return Results(
         status="complete",
         study=Study(

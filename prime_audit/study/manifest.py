@@ -47,6 +47,8 @@ def manifest(bench: Workbench, started: str, seconds: dict[str, float], adapted_
         "data_digest": bench.dataset.digest,
         "design": {
             "commitment": bench.holdout.manifest()["commitment"],
+            # Of every design of the study, by the name of its file in evidence/.
+            "commitments": {name: design["commitment"] for name, design in bench.designs().items()},
             "users": len(bench.holdout.flips),
             "members": sum(flips),
             "nonmembers": len(flips) - sum(flips),

@@ -10,7 +10,7 @@ from prime_audit.study.counterfactual import rerun_method
 from prime_audit.study.feasible import named_by
 from prime_audit.study.identity import identity_of
 from prime_audit.study.passes import MEASURED, NOT_OF_BASE, parts_needed
-from prime_audit.study.planner import OWN_MODULE, Planner, alone, trainer
+from prime_audit.study.planner import OWN_MODULE, Planner, alone, digest_items, trainer
 from prime_audit.study.units import Output, Outputs
 
 PRETRAINED = "control-pretrained"
@@ -116,14 +116,18 @@ def _shadows(planner: Planner, adapted: Sequence[str], gates: Sequence[str]) -> 
         **planner.root,
         **trainer(),
         "training": planner.config.training.model_dump(mode="json"),
-        "count": settings.count if settings else 0,
-        "data": bench.dataset.digest,
     }
     names = []
     for user in keep:
         for shadow in range(len(keep[user])):
             name = shading.shadow_unit(user, shadow)
-            planner.add(name, part, adapted, partial(alone, shading.train_shadow, bench, user, shadow))
+            items = digest_items(bench.shadows.members(bench.dataset.user(user), shadow))
+            planner.add(
+                name,
+                {**part, "items": items},
+                adapted,
+                partial(alone, shading.train_shadow, bench, user, shadow),
+            )
             names.append(name)
     scored = {
         **planner.histories(),
@@ -169,7 +173,9 @@ def _swaps(planner: Planner, adapted: Sequence[str], trained: Sequence[str], gat
         for index in range(len(swaps)):
             name = swapping.swap_unit(user, index)
             needs = (*adapted, f"train/{user}")
-            planner.add(name, part, needs, partial(alone, swapping.train_swapped, bench, user, index))
+            items = digest_items(bench.swaps.members(bench.dataset.user(user), index))
+            own = {**planner.root, **trainer(), "training": part["training"], "items": items}
+            planner.add(name, own, needs, partial(alone, swapping.train_swapped, bench, user, index))
             names.append(name)
         needs = (f"train/{user}", *(one for one in names if one.startswith(f"swap/{user}/")))
         planner.add(

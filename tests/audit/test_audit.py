@@ -7,7 +7,9 @@ from numpy.typing import NDArray
 from attacks import Evidence, TokenScores
 from attacks.statistics import UserScores
 from prime_audit.audit import AuditTables, Panel, Scored, Subjects, audit
+from prime_audit.audit.verdict import with_repeats
 from prime_audit.core import Seeds
+from prime_audit.results import Finding
 
 USERS = ("a", "b", "c", "d", "e", "f")
 RECORDS = 24
@@ -281,3 +283,14 @@ def test_the_gap_in_standard_deviations_is_that_of_each_user() -> None:
             pooled = np.sqrt((inside.var(ddof=1) + outside.var(ddof=1)) / 2)
             expected.append((inside.mean() - outside.mean()) / pooled)
     assert value(tables, "mia.d_prime", "merge", "loss") == pytest.approx(np.mean(expected))
+
+
+def test_held_out_records_that_repeat_members_take_back_that_nothing_was_found() -> None:
+    def finding(method: str, verdict: str) -> Finding:
+        return Finding.model_validate({"method": method, "verdict": verdict, "could_have_seen": 0.6})
+
+    found = [finding("a", "none detected"), finding("b", "leak"), finding("control-base", "none detected")]
+    assert with_repeats(found, 5, 100) == found
+    verdicts = [one.verdict for one in with_repeats(found, 6, 100)]
+    assert verdicts == ["inconclusive", "leak", "none detected"]
+    assert with_repeats(found, 6, 100)[0].reason.startswith("6 of 100 non-members nearly repeat a member")
