@@ -31,6 +31,11 @@ def pass_base(bench: Workbench, name: str, user: str, parts: Sequence[str]) -> O
     return _saved(bench, name, measure(bench, Probe((user,), None), parts))
 
 
+def pass_nobody(bench: Workbench, name: str) -> Output:
+    """Measures nothing: no pass of a method is about this user, whom nothing would be compared with."""
+    return _saved(bench, name, {})
+
+
 def pass_deployed(
     bench: Workbench, name: str, deployed: Output, subjects: Sequence[str], parts: Sequence[str]
 ) -> Output:

@@ -1,7 +1,8 @@
 """Plans what attacks need beyond one pass of each deployed model: further passes, shadows, swaps, pools."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 from prime_audit.config import MethodConfig
 from prime_audit.personalize import METHODS
@@ -10,7 +11,7 @@ from prime_audit.study.counterfactual import rerun_method
 from prime_audit.study.feasible import named_by
 from prime_audit.study.identity import identity_of
 from prime_audit.study.passes import MEASURED, NOT_OF_BASE, parts_needed
-from prime_audit.study.planner import OWN_MODULE, Planner, alone, digest_items, trainer
+from prime_audit.study.planner import OWN_MODULE, Planner, alone, audited_sharers, digest_items, trainer
 from prime_audit.study.units import Output, Outputs
 
 PRETRAINED = "control-pretrained"
@@ -78,12 +79,7 @@ def _passes(planner: Planner, parts: Sequence[str], adapted: Iterable[str]) -> N
         name = f"pass/{POPULATION}/base"
         run = partial(alone, passing.pass_population, bench, name, parts)
         planner.add(name, part, tuple(adapted), run)
-    of_base = [one for one in parts if one not in (*NOT_OF_BASE, "population")]
-    for user in _audited_users(planner) if of_base else ():
-        name = f"pass/{CONTROL_BASE}/{user}"
-        planner.add(
-            name, part, (f"score/base/{user}",), partial(alone, passing.pass_base, bench, name, user, of_base)
-        )
+    _base_passes(planner, part, [one for one in parts if one not in (*NOT_OF_BASE, "population")])
     based = [name for name in planner.keys if name.startswith(f"pass/{CONTROL_BASE}/")]
     for method, target in attacked(planner):
         name, deploy = f"pass/{method.id}/{target}", f"deploy/{method.id}/{target}"
@@ -96,17 +92,49 @@ def _passes(planner: Planner, parts: Sequence[str], adapted: Iterable[str]) -> N
             about: str | None = about,
             target: str = target,
         ) -> Output:
-            subjects = list(outputs["select"]["selected"][target]) if about == "sharer" else [target]
+            subjects = audited_sharers(bench, outputs, target) if about == "sharer" else [target]
             return passing.pass_deployed(bench, name, outputs[deploy], subjects, parts)
 
         planner.add(name, part, (deploy, f"score/{method.id}/{target}", *based), run_method)
-    if "own-module" in planner.config.audit.run_controls:
-        for sharer in [
-            name.split("/")[2] for name in planner.keys if name.startswith(f"score/{OWN_MODULE}/")
-        ]:
-            name = f"pass/{OWN_MODULE}/{sharer}"
-            needs = (f"train/{sharer}", *based)
-            planner.add(name, part, needs, partial(alone, passing.pass_own, bench, name, sharer, parts))
+    owned = [name.split("/")[2] for name in planner.keys if name.startswith(f"score/{OWN_MODULE}/")]
+    for sharer in owned:
+        name = f"pass/{OWN_MODULE}/{sharer}"
+
+        def run_own(outputs: Outputs, name: str = name, sharer: str = sharer) -> Output:
+            if sharer not in _asked_about(planner, outputs):
+                return passing.pass_nobody(bench, name)
+            return passing.pass_own(bench, name, sharer, parts)
+
+        planner.add(name, _limited(planner, part), ("select", f"train/{sharer}", *based), run_own)
+
+
+def _base_passes(planner: Planner, part: Mapping[str, Any], parts: Sequence[str]) -> None:
+    if not parts:
+        return
+    selection = ("select",) if "select" in planner.keys else ()
+    for user in _audited_users(planner):
+        name = f"pass/{CONTROL_BASE}/{user}"
+
+        def run(outputs: Outputs, name: str = name, user: str = user) -> Output:
+            if user not in _asked_about(planner, outputs):
+                return passing.pass_nobody(planner.bench, name)
+            return passing.pass_base(planner.bench, name, user, parts)
+
+        planner.add(name, _limited(planner, part), (f"score/base/{user}", *selection), run)
+
+
+def _limited(planner: Planner, part: Mapping[str, Any]) -> dict[str, Any]:
+    """Whom the controls' passes are about depends on which targets are attacked."""
+    return {**part, "targets": planner.config.audit.passes.targets}
+
+
+def _asked_about(planner: Planner, outputs: Outputs) -> set[str]:
+    """The users whose records some pass of their own is run on: the targets in question and their sharers."""
+    targets = [target.id for target in planner.bench.dataset.targets][: planner.config.audit.passes.targets]
+    if "select" not in outputs:
+        return set(targets)
+    sharers = (sharer for target in targets for sharer in audited_sharers(planner.bench, outputs, target))
+    return {*targets, *sharers}
 
 
 def _shadows(planner: Planner, adapted: Sequence[str], gates: Sequence[str]) -> None:

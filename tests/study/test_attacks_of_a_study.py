@@ -122,17 +122,17 @@ def test_evidence_holds_no_text(run: Path) -> None:
         assert not any(f" {word} ".encode() in data for word in words), path.name
 
 
-class TestThePublishedProtocol:
-    @staticmethod
-    @pytest.fixture(scope="class")
-    def paper(tmp_path_factory: pytest.TempPathFactory) -> tuple[Finished, Path]:
-        home = tmp_path_factory.mktemp("paper")
-        audit = {"permutations": 1000, "design": "prime-paper", "attacks": ["loss-sum", "loss", "reference"]}
-        study = write_study(home, methods=["base", "oppu", "uniform"], audit=audit, data=DATA)
-        finished = run_cli("evaluate", study, home=home)
-        assert finished.code == 0, finished.stderr
-        return finished, home / "reports" / "small"
+@pytest.fixture(scope="module")
+def paper(tmp_path_factory: pytest.TempPathFactory) -> tuple[Finished, Path]:
+    home = tmp_path_factory.mktemp("paper")
+    audit = {"permutations": 1000, "design": "prime-paper", "attacks": ["loss-sum", "loss", "reference"]}
+    study = write_study(home, methods=["base", "oppu", "uniform"], audit=audit, data=DATA)
+    finished = run_cli("evaluate", study, home=home)
+    assert finished.code == 0, finished.stderr
+    return finished, home / "reports" / "small"
 
+
+class TestThePublishedProtocol:
     def test_members_are_the_merged_sharers_records(self, paper: tuple[Finished, Path]) -> None:
         results = load_results(paper[1])
         found = one(results, "mia.auc", "uniform", "loss-sum")
