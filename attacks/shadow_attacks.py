@@ -61,8 +61,8 @@ def side_of(shadows: ShadowScores, inside: BoolArray, name: str) -> Side:
     count = inside.sum(axis=0).astype(np.float64)
     empty = np.flatnonzero(count == 0)
     if len(empty):
-        listed = ", ".join(map(str, empty[:10]))
-        raise ValueError(f"{len(empty)} records have no shadow that {name} them (positions {listed})")
+        listed = ", ".join(map(str, empty))
+        raise ValueError(f"{len(empty)} records lack a shadow that {name} the record (positions {listed})")
     mean = np.where(inside, shadows.phi, 0.0).sum(axis=0) / count
     squares = (np.where(inside, shadows.phi - mean, 0.0) ** 2).sum(axis=0)
     return Side(count, mean, squares)
@@ -72,7 +72,8 @@ def spread_of(side: Side, scale: float) -> FloatArray:
     """Returns the standard deviation of a side's scores per record.
 
     With 32 shadows on the side it is the record's own (ddof 1); with fewer it is pooled over records after
-    removing each record's mean. It is at least 1e-3 of ``scale``.
+    removing each record's mean. It is at least 1e-3 of ``scale``; where no record has two shadows on the
+    side it is ``scale`` itself.
 
     Args:
         side: The side.
@@ -140,7 +141,8 @@ def rmia(gamma: float = 1.0, *, online: bool = True, offline_a: float = 1.0) -> 
     """Pairwise likelihood ratios against known non-members (Zarifzadeh et al., arXiv 2312.03262).
 
     Probabilities are per token, exp(phi). For those a = 1 is right: a = .3, made for class probabilities,
-    turns the attack into the loss attack on text. Scores are multiples of 1 / Z, so there are ties.
+    turns the attack into the loss attack on text. Scores are multiples of 1 / Z, so there are ties. Known
+    non-members have no shadow that holds them, so their average is over shadows without them, online too.
 
     Args:
         gamma: By how much a record must beat a non-member.
@@ -154,7 +156,7 @@ def rmia(gamma: float = 1.0, *, online: bool = True, offline_a: float = 1.0) -> 
     def signal(evidence: Evidence) -> FloatArray:
         shadows, known = _shadows(evidence), evidence.population
         if known is None or known.shadows is None:
-            raise ValueError("attack rmia: needs the shadows' scores of known non-members")
+            raise ValueError("needs the shadows' scores of known non-members")
         p, p_known = np.exp(shadows.phi), np.exp(known.shadows.phi)
         out = side_of(ShadowScores(p, shadows.keep), ~shadows.keep, "left out").mean
         if online:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from attacks import ATTACKS, Attack, missing
-from attacks.statistics import TestResult
+from attacks.statistics import TestResult, leakage_retained, within_user_auc
 from prime_audit.audit.blind import BLIND, blind_result
 from prime_audit.audit.membership import (
     Audited,
@@ -94,6 +94,7 @@ def audit(
             panels = _panels(tables, section, flips, attack_ids)
             _describe(tables, group.subject, section, panels, flips, primary)
             tests[name] |= {(group.subject, *key): panel for key, panel in panels.items()}
+        tables.metrics += _retained(tests, group.subject, primary)
         if group.seen is not None:
             _describe_blind(tables, group.subject, group.seen)
             tests["alarms"][group.subject, CONTROL_BLIND, BLIND.id] = group.seen
@@ -118,6 +119,23 @@ def _describe(
         tables.metrics += _merged_only(audited, kept, flips)
         tables.curves += [found for found in [curve(audited, panel)] if found]
         tables.distributions += [found for found in [distribution(audited, panel)] if found]
+
+
+def _retained(tests: Mapping[str, Mapping[TestKey, Panel]], subject: str, primary: str) -> list[Metric]:
+    """How much of the own modules' leak each merge keeps, by the primary attack."""
+    own = next(
+        (panel for key, panel in tests["references"].items() if key[0] == subject and key[2] == primary), None
+    )
+    if own is None or why_undefined(own):
+        return []
+    whole = within_user_auc(own.users)
+    found = []
+    for (about, method, name), panel in tests["methods"].items():
+        if about == subject and name == primary and not why_undefined(panel):
+            audited = Audited(method, attack_of(name), subject, panel.oriented)
+            kept = leakage_retained(within_user_auc(panel.users), whole)
+            found.append(audited.metric("mia.retained", kept, panel, unit="ratio of probits"))
+    return found
 
 
 def _describe_blind(tables: AuditTables, subject: str, seen: Panel) -> None:

@@ -156,7 +156,9 @@ def test_a_record_that_no_shadow_holds_is_named_not_dropped(name: str, planted: 
     evidence = Evidence(
         planted.target, shadows=ShadowScores(planted.shadows.phi, keep), population=planted.population
     )
-    with pytest.raises(ValueError, match=r"^2 records have no shadow that held them \(positions 3, 17\)$"):
+    with pytest.raises(
+        ValueError, match=r"^2 records lack a shadow that held the record \(positions 3, 17\)$"
+    ):
         attack(name).score(evidence)
     # Those that need no such shadow still score every record.
     assert len(attack("lira-offline").score(evidence)) == len(attack("rmia-offline").score(evidence)) == 400

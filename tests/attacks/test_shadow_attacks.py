@@ -103,7 +103,9 @@ class TestLira:
         phi = np.array([[-1.0, -2.0], [-1.1, -2.1]])
         known = Evidence(target(-1.0), shadows=ShadowScores(phi[:, :1], np.zeros((2, 1), dtype=bool)))
         evidence = Evidence(target(-1.0, -2.0), shadows=ShadowScores(phi, keep), population=known)
-        with pytest.raises(ValueError, match=r"1 records have no shadow that left out them \(positions 0\)"):
+        with pytest.raises(
+            ValueError, match=r"1 records lack a shadow that left out the record \(positions 0\)"
+        ):
             attack(name).score(evidence)
 
 

@@ -3,6 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy.stats import norm
 
 from attacks import Evidence, TokenScores
 from attacks.statistics import UserScores
@@ -294,3 +295,13 @@ def test_held_out_records_that_repeat_members_take_back_that_nothing_was_found()
     verdicts = [one.verdict for one in with_repeats(found, 6, 100)]
     assert verdicts == ["inconclusive", "leak", "none detected"]
     assert with_repeats(found, 6, 100)[0].reason.startswith("6 of 100 non-members nearly repeat a member")
+
+
+def test_what_a_merge_keeps_of_the_own_modules_leak() -> None:
+    merged, own = scored(flips(), 0.03, 1), scored(flips(), 0.09, 1)
+    group = Subjects("sharer", {"merge": merged}, references={"control-own-module": own})
+    tables = audit([group], flips(), ATTACKS, Seeds(1), 1000, "reference")
+    kept = value(tables, "mia.retained", "merge", "reference")
+    aucs = [value(tables, "mia.auc", name, "reference") for name in ("merge", "control-own-module")]
+    assert kept == pytest.approx(norm.ppf(aucs[0]) / norm.ppf(aucs[1]))
+    assert 0 < kept < 1
