@@ -46,7 +46,7 @@ def evidence_of(study: StudyConfig) -> tuple[dict[str, Any], dict[str, list[Scor
     rng = np.random.default_rng(0)
     member = np.arange(RECORDS) < RECORDS // 2
     base = {sharer: rng.normal(-5, 1, RECORDS) for sharer in SHARERS}
-    noise = {(size, s): rng.normal(0, 0.2, RECORDS) for size in map(len, WEIGHTS.values()) for s in SHARERS}
+    noise = {(size, s): rng.normal(0, 0.2, RECORDS) for size in (1, 2, 4, 8) for s in SHARERS}
     outputs, scored = {}, {}
     for method in study.methods:
         weights = list(getattr(method, "weights", ()))
