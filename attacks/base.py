@@ -28,6 +28,8 @@ class Attack:
         params: Settings of the formula.
         min_tokens: Fewest scored tokens of a record that it can score.
         kind: What it infers.
+        oriented: True if members score higher whatever the sign of the merge weight: scores that are compared
+            with shadows of the same merge on both sides are not turned over.
         backs_off: Marks the records of the evidence, ``(N,)``, that get another attack's score; or None.
     """
 
@@ -40,6 +42,7 @@ class Attack:
     params: Mapping[str, float] = field(default_factory=dict)
     min_tokens: int = 1
     kind: str = "membership"
+    oriented: bool = False
     backs_off: Callable[[Evidence], BoolArray] | None = None
 
     def score(self, evidence: Evidence) -> FloatArray:

@@ -1,7 +1,8 @@
 """Attacks that compare a record's score with shadow models trained with and without the record.
 
 All read the mean log-probability per token, phi, of the target and of M shadow models. Whoever runs them
-needs the training recipe and data like the sharers', besides log-probabilities of the audited model.
+needs log-probabilities of the audited model, the training recipe, data like the sharers' and, since shadows
+pass through the same merge, its weights and the other sharers' modules: the merger (A0).
 """
 
 from dataclasses import dataclass
@@ -171,7 +172,7 @@ def rmia(gamma: float = 1.0, *, online: bool = True, offline_a: float = 1.0) -> 
     name, params = (
         ("rmia", {"gamma": gamma}) if online else ("rmia-offline", {"gamma": gamma, "a": offline_a})
     )
-    return Attack(name, "A2", ("logp", "shadows", "population"), "arXiv:2312.03262", 1, signal, params)
+    return Attack(name, "A0", ("logp", "shadows", "population"), "arXiv:2312.03262", 1, signal, params)
 
 
 def base_attack(evidence: Evidence) -> FloatArray:
@@ -238,9 +239,9 @@ def _shadows(evidence: Evidence) -> ShadowScores:
 
 
 _NEEDS = ("logp", "shadows")
-LIRA = Attack("lira", "A2", _NEEDS, "arXiv:2112.03570, arXiv:2505.18773", 1, lira)
-LIRA_OFFLINE = Attack("lira-offline", "A2", _NEEDS, "arXiv:2112.03570", 1, lira_offline)
+LIRA = Attack("lira", "A0", _NEEDS, "arXiv:2112.03570, arXiv:2505.18773", 1, lira, oriented=True)
+LIRA_OFFLINE = Attack("lira-offline", "A0", _NEEDS, "arXiv:2112.03570", 1, lira_offline)
 RMIA = rmia()
 RMIA_OFFLINE = rmia(online=False)
-BASE_MIA = Attack("base-mia", "A2", _NEEDS, "arXiv:2505.24089", 1, base_attack)
-BAVARIA = Attack("bavaria", "A2", _NEEDS, "arXiv:2603.11799", 1, bavaria)
+BASE_MIA = Attack("base-mia", "A0", _NEEDS, "arXiv:2505.24089", 1, base_attack)
+BAVARIA = Attack("bavaria", "A0", _NEEDS, "arXiv:2603.11799", 1, bavaria, oriented=True)

@@ -88,7 +88,7 @@ def build_panel(scored: Sequence[Scored], flips: Flips, attack: Attack, loss: At
             mask = usable(attack, part)
             masks[subject] = mask
             kept = part.take(np.flatnonzero(mask))
-            scores = _turned(attack.score(kept), sign)
+            scores = _turned(attack.score(kept), 1 if attack.oriented else sign)
             rows.setdefault(subject, []).append(scores)
             if attack.backs_off is not None:
                 backed.append(attack.backs_off(kept))
@@ -102,7 +102,7 @@ def build_panel(scored: Sequence[Scored], flips: Flips, attack: Attack, loss: At
         users=users,
         attempted=sum(len(mask) for mask in masks.values()),
         scored=sum(int(mask.sum()) for mask in masks.values()),
-        oriented=any(sign < 0 for entry in scored for sign in entry.signs),
+        oriented=not attack.oriented and any(sign < 0 for entry in scored for sign in entry.signs),
         copies_loss=bool(alike) and float(np.mean(alike)) >= 0.99,
         backed_off=float(np.concatenate(backed).mean()) if backed else 0.0,
     )

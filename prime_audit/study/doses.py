@@ -68,7 +68,7 @@ def _doses(
             weight = weights.get(sharer, 0.0)
             if weight == 0 or missing(attack, entry.evidence):
                 continue
-            scores = entry.signs[0] * attack.score(entry.evidence)
+            scores = (1 if attack.oriented else entry.signs[0]) * attack.score(entry.evidence)
             gap = standardised_gap(scores[flips[sharer]], scores[~flips[sharer]])
             if gap is not None:
                 share = abs(weight) / float(np.linalg.norm(list(weights.values())))

@@ -205,10 +205,10 @@ def _swaps(planner: Planner, adapted: Sequence[str], trained: Sequence[str], gat
             own = {**planner.root, **trainer(), "training": part["training"], "items": items}
             planner.add(name, own, needs, partial(alone, swapping.train_swapped, bench, user, index))
             names.append(name)
-        needs = (f"train/{user}", *(one for one in names if one.startswith(f"swap/{user}/")))
-        planner.add(
-            f"swapped/{OWN_MODULE}/{user}", part, needs, partial(alone, swapping.swap_own, bench, user)
-        )
+        if "own-module" in planner.config.audit.run_controls:
+            needs = (f"train/{user}", *(one for one in names if one.startswith(f"swap/{user}/")))
+            run_own = partial(alone, swapping.swap_own, bench, user)
+            planner.add(f"swapped/{OWN_MODULE}/{user}", part, needs, run_own)
     for method, target in attacked_of(
         _compared(planner, settings.methods if settings else None), planner, None
     ):

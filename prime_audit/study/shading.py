@@ -74,7 +74,7 @@ def shade_merge(
     subjects = [sharer for sharer in similarity if sharer in bench.shadows.keep]
     count = bench.config.audit.shadows.count if bench.config.audit.shadows else 0
     if not subjects:
-        return {"records": 0, "skipped": "none of its sharers has shadows"}
+        return _skipped(bench, name, "none of its sharers has shadows")
     if deployed["adapter"] is None:
         return _shade_base(bench, name, subjects, count)
     assert bench.config.audit.shadows is not None  # noqa: S101 - the plan holds no such unit without it
@@ -84,11 +84,18 @@ def shade_merge(
     sources, weights = deployed["sources"], deployed["weights"]
     adapter = read_module(bench.adapter_path(method.id, target))
     if not is_weighted_sum(adapter, [bench.module(source) for source in sources], weights):
-        return {
-            "records": 0,
-            "skipped": "its merge is no weighted sum of the modules: set audit.shadows.weights to 'remade'",
-        }
+        return _skipped(
+            bench,
+            name,
+            "its merge is no weighted sum of the modules: set audit.shadows.weights to 'remade'",
+        )
     return _shade(bench, name, subjects, [(_shaded(bench, sources, m), weights) for m in range(count)])
+
+
+def _skipped(bench: Workbench, name: str, reason: str) -> Output:
+    """Leaves an empty file, so that the unit counts as finished."""
+    bench.save_parts(name, {})
+    return {"records": 0, "skipped": reason}
 
 
 def _shaded(bench: Workbench, users: Sequence[str], shadow: int) -> list[LoraModule]:

@@ -5,9 +5,11 @@ import pytest
 from numpy.typing import NDArray
 from scipy.stats import norm
 
-from attacks import Evidence, TokenScores
-from attacks.statistics import UserScores
+from attacks import ATTACKS as KNOWN
+from attacks import Evidence, ShadowScores, TokenScores
+from attacks.statistics import UserScores, auc
 from prime_audit.audit import AuditTables, Panel, Scored, Subjects, audit
+from prime_audit.audit.panel import build_panel
 from prime_audit.audit.verdict import with_repeats
 from prime_audit.core import Seeds
 from prime_audit.results import Finding
@@ -305,3 +307,23 @@ def test_what_a_merge_keeps_of_the_own_modules_leak() -> None:
     aucs = [value(tables, "mia.auc", name, "reference") for name in ("merge", "control-own-module")]
     assert kept == pytest.approx(norm.ppf(aucs[0]) / norm.ppf(aucs[1]))
     assert 0 < kept < 1
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("name", ["lira", "bavaria", "lira-offline", "base-mia"])
+def test_a_negative_weight_is_turned_over_once(name: str, sign: int) -> None:
+    # The shadows went through the same merge: with the record they score lower where its weight is negative.
+    rng = np.random.default_rng(5)
+    member = flips()["a"]
+    base = rng.normal(-4, 0.5, RECORDS)
+    keep = np.array(
+        [side for _ in range(8) for half in [rng.random(RECORDS) < 0.5] for side in (half, ~half)]
+    )
+    phi = base + sign * 0.3 * keep + rng.normal(0, 0.1, keep.shape)
+    own = scores(rng, np.zeros(RECORDS))
+    level = (base + sign * 0.3 * member + rng.normal(0, 0.1, RECORDS)).repeat(6)
+    found = Evidence(replace(own, logp=level), shadows=ShadowScores(phi, keep))
+    entry = Scored("t", ("a",), found, (sign,))
+    panel = build_panel([entry], flips(), KNOWN[name], KNOWN["loss"])
+    (user,) = panel.users
+    assert auc(user.scores[0][user.member], user.scores[0][~user.member]) > 0.9

@@ -198,6 +198,29 @@ def test_contradictions_are_named(tmp_path: Path, audit: dict[str, Any], message
         load_study(str(study(tmp_path, audit)))
 
 
+def test_swaps_without_the_control_of_own_modules_speak_of_no_method_that_is_not_there(
+    tmp_path: Path,
+) -> None:
+    audit = {
+        "permutations": 1000,
+        "controls": ["base"],
+        "attacks": ["loss"],
+        "swaps": {"methods": ["uniform"]},
+    }
+    finished = run_cli("evaluate", study(tmp_path, audit), home=tmp_path)
+    assert finished.code == 0, finished.stderr
+    metrics = load_results(tmp_path / "reports" / "small").metrics
+    assert {metric.method for metric in metrics if metric.id == "swap.gap"} == {"uniform"}
+
+
+def test_the_same_command_again_finds_everything_finished(run: Path) -> None:
+    before = {name: (run / name).read_bytes() for name in ("journal.jsonl", "results.json", "manifest.json")}
+    home = run.parent.parent
+    finished = run_cli("evaluate", home / "study.yaml", home=home)
+    assert finished.code == 0, finished.stderr
+    assert {name: (run / name).read_bytes() for name in before} == before
+
+
 def test_too_few_sharers_for_two_pools(tmp_path: Path) -> None:
     path = study(tmp_path, {"controls": ["base"], "pools": {}}, sharers={"per_target": 3})
     with pytest.raises(ConfigError, match=r"audit\.pools halves the 4 sharers, but each target gets 3"):
