@@ -1,13 +1,15 @@
 """Users, records, tasks and designs."""
 
-from prime_audit.data.designs import Holdout, Overlap, draw_holdout, everything_in, overlaps
+from prime_audit.data.designs import Holdout, draw_holdout, everything_in
 from prime_audit.data.generated import generated_dataset
 from prime_audit.data.history import read_history
 from prime_audit.data.reading import read_dataset
+from prime_audit.data.repeats import Overlap, RecordIndex, overlaps
 from prime_audit.data.shadow_design import ShadowDesign, draw_shadows
 from prime_audit.data.swap_design import PoolDesign, SwapDesign, draw_pools, draw_swaps
 from prime_audit.data.task_file import load_task
 from prime_audit.data.tasks import TASKS, Item, Task
+from prime_audit.data.unseen import Unseen, draw_unseen
 from prime_audit.data.users import Dataset, User, make_dataset
 
 __all__ = [
@@ -17,14 +19,17 @@ __all__ = [
     "Item",
     "Overlap",
     "PoolDesign",
+    "RecordIndex",
     "ShadowDesign",
     "SwapDesign",
     "Task",
+    "Unseen",
     "User",
     "draw_holdout",
     "draw_pools",
     "draw_shadows",
     "draw_swaps",
+    "draw_unseen",
     "everything_in",
     "generated_dataset",
     "load_task",
