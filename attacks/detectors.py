@@ -78,9 +78,10 @@ class Scanner:
             *_codes(text, self.code),
             *(Find("phone", a, b, normalised("phone", text[a:b])) for a, b in self.phones(text)),
         ]
-        kept: list[Find] = []
+        kept, taken = [], bytearray(len(text))
         for find in found:
-            if all(find.end <= other.start or other.end <= find.start for other in kept):
+            if not any(taken[find.start : find.end]):
+                taken[find.start : find.end] = b"\x01" * (find.end - find.start)
                 kept.append(find)
         return sorted(kept, key=lambda find: find.start)
 

@@ -15,6 +15,8 @@ DRAWS = 199
 _ENOUGH = 10
 # A larger shape is a half-normal for all that a sample can show.
 _STEEPEST = 50.0
+# Location and log-scale of standardised values lie within; the search shall not leave it for a moment.
+_FARTHEST = 4.0
 # Moments of a skew-normal reach a skewness of .9953; a sample's may exceed it.
 _MOST_SKEWED = 0.99
 _LOG_DENSITY_AT_ZERO = -0.5 * math.log(2 * math.pi)
@@ -105,7 +107,7 @@ def fit_skew_normal(values: FloatArray) -> SkewNormal:
         args=(z,),
         jac=True,
         method="L-BFGS-B",
-        bounds=[(-_STEEPEST, _STEEPEST), (None, None), (None, None)],
+        bounds=[(-_STEEPEST, _STEEPEST), (-_FARTHEST, _FARTHEST), (-_FARTHEST, _FARTHEST)],
         options={"maxiter": 500, "ftol": 1e-13, "gtol": 1e-7},
     )
     shape, location, log_scale = (float(value) for value in found.x)
