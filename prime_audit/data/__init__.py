@@ -1,7 +1,7 @@
 """Users, records, tasks and designs."""
 
 from prime_audit.data.canaries import TOKEN_CAP, Canary, CanaryDesign, draw_canaries, why_no_canaries
-from prime_audit.data.canary_types import Marked, canary_item, find_marked
+from prime_audit.data.canary_types import Marked, canary_form, canary_item, find_marked
 from prime_audit.data.designs import Holdout, draw_holdout, everything_in
 from prime_audit.data.generated import generated_dataset
 from prime_audit.data.history import read_history
@@ -31,6 +31,7 @@ __all__ = [
     "Task",
     "Unseen",
     "User",
+    "canary_form",
     "canary_item",
     "draw_canaries",
     "draw_holdout",

@@ -1,10 +1,17 @@
 """Base language models: loading, per-token scoring, label scoring, decoding, embedding."""
 
 from prime_audit.models.adapters import RowAdapters
-from prime_audit.models.decoding import choose_labels, generate, predict, score_labels
+from prime_audit.models.decoding import (
+    choose_labels,
+    continue_tokens,
+    generate,
+    predict,
+    score_continuations,
+    score_labels,
+)
 from prime_audit.models.distributions import answer_distributions
 from prime_audit.models.embedding import embed
-from prime_audit.models.encoding import Encoded, Example, encode, encode_all
+from prime_audit.models.encoding import Encoded, Example, encode, encode_all, tokenize
 from prime_audit.models.language_model import LanguageModel
 from prime_audit.models.loading import load_model
 from prime_audit.models.neighbours import altered_copies, score_neighbours
@@ -30,6 +37,7 @@ __all__ = [
     "altered_copies",
     "answer_distributions",
     "choose_labels",
+    "continue_tokens",
     "embed",
     "encode",
     "encode_all",
@@ -40,10 +48,12 @@ __all__ = [
     "load_sentence_encoder",
     "predict",
     "read_sentence_folder",
+    "score_continuations",
     "score_labels",
     "score_lowercase",
     "score_neighbours",
     "score_prefixed",
     "score_repeated",
     "score_tokens",
+    "tokenize",
 ]

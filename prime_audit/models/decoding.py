@@ -138,12 +138,101 @@ def score_labels(
     if not tokens or not all(tokens):
         raise ValueError("there must be labels, and none may be empty")
     longest = max(len(ids) for ids in tokens)
-    continuations = _split(lm, tokens)
+    # Only EOS tells a label from those that go on after it.
+    begins = any(tuple(two[: len(one)]) == tuple(one) for one, two in permutations(tokens, 2))
+    continuations = _split(lm, tokens, end=begins)
     rows = encode_prompts(lm, prompts, _room(lm, longest))
     in_rows = row_context(lm, adapters, weights, len(rows))
     scores = np.empty((len(rows), len(labels)))
     for batch in plan_batches([(len(row) + longest) * len(labels) for row in rows], batch_tokens):
         scores[batch] = _score_batch(lm, [rows[i] for i in batch], batch, in_rows, continuations)
+    return _finite(lm, scores)
+
+
+@torch.no_grad()
+def score_continuations(
+    lm: LanguageModel,
+    prompt: str,
+    continuations: Sequence[str],
+    *,
+    adapters: RowAdapters | None = None,
+    weights: NDArray[np.floating] | None = None,
+    batch_tokens: int = 8192,
+) -> NDArray[np.float64]:
+    """Scores many continuations of one prompt, which is read once per batch.
+
+    Args:
+        lm: The model.
+        prompt: The complete prompt; where it does not fit beside the longest one it loses its beginning.
+        continuations: A space and the text of each are scored, no EOS.
+        adapters: Modules to mix in, or None.
+        weights: Merge weights ``(modules,)``; given exactly if ``adapters`` is.
+        batch_tokens: Most tokens, cached ones included, in a batch.
+
+    Returns:
+        Sums of log-probabilities in nats, shape ``(continuations,)``.
+
+    Raises:
+        ModelError: The model's context does not hold a continuation, or its log-probabilities are not finite.
+    """
+    tokens = tokenize(lm, [f" {text}" for text in continuations])
+    if not tokens or not all(tokens):
+        raise ValueError("there must be continuations, and none may be empty")
+    longest = max(len(ids) for ids in tokens)
+    rows = encode_prompts(lm, [prompt], _room(lm, longest))
+    in_rows = row_context(lm, adapters, None if weights is None else weights[None], 1)
+    step = max(1, batch_tokens // (len(rows[0]) + longest))
+    scores = np.concatenate(
+        [
+            _score_batch(lm, rows, [0], in_rows, _split(lm, tokens[start : start + step], end=False))[0]
+            for start in range(0, len(tokens), step)
+        ]
+    )
+    return _finite(lm, scores)
+
+
+@torch.no_grad()
+def continue_tokens(
+    lm: LanguageModel,
+    rows: Sequence[Sequence[int]],
+    new_tokens: int,
+    *,
+    adapters: RowAdapters | None = None,
+    weights: NDArray[np.floating] | None = None,
+    batch_size: int = 64,
+) -> list[list[int]]:
+    """Continues token sequences greedily, so that what comes out can be compared token by token.
+
+    Args:
+        lm: The model.
+        rows: Token ids that the model reads, BOS included.
+        new_tokens: Most new tokens per row.
+        adapters: Modules to mix in, or None.
+        weights: Merge weights ``(rows, modules)``; given exactly if ``adapters`` is.
+        batch_size: Most rows per batch; it does not change the results.
+
+    Returns:
+        The new tokens of each row, which end before EOS.
+
+    Raises:
+        ModelError: A row and its new tokens do not fit in the model's context.
+    """
+    longest = max((len(row) for row in rows), default=0)
+    if longest > _room(lm, new_tokens):
+        raise ModelError(
+            f"model {lm.name}: {longest} tokens and {new_tokens} new ones are more than its context of "
+            f"{lm.max_tokens}",
+            hint="raise training.max_tokens",
+        )
+    in_rows = row_context(lm, adapters, weights, len(rows))
+    found: list[list[int]] = []
+    for start in range(0, len(rows), batch_size):
+        batch = range(start, min(start + batch_size, len(rows)))
+        found += _decode(lm, [rows[i] for i in batch], batch, in_rows, new_tokens, None)
+    return found
+
+
+def _finite(lm: LanguageModel, scores: NDArray[np.float64]) -> NDArray[np.float64]:
     if not np.isfinite(scores).all():
         raise ModelError(
             f"model {lm.name}: its log-probabilities are not finite", hint="use model.dtype: float32"
@@ -215,13 +304,13 @@ class _Labels:
     scored: tuple[tuple[int, ...], ...]
 
 
-def _split(lm: LanguageModel, tokens: Sequence[Sequence[int]]) -> _Labels:
+def _split(lm: LanguageModel, tokens: Sequence[Sequence[int]], *, end: bool) -> _Labels:
+    """Splits off what all begin with; ``end`` also scores EOS after each."""
     count = 0
     while all(len(ids) > count + 1 and ids[count] == tokens[0][count] for ids in tokens):
         count += 1
     rest = [tuple(ids[count:]) for ids in tokens]
-    begins = any(two[: len(one)] == one for one, two in permutations(rest, 2))
-    scored = [(*ids[1:], lm.eos_id) if begins else ids[1:] for ids in rest]
+    scored = [(*ids[1:], lm.eos_id) if end else ids[1:] for ids in rest]
     return _Labels(
         shared=tuple(tokens[0][:count]),
         first=tuple(ids[0] for ids in rest),

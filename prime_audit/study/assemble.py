@@ -29,6 +29,7 @@ from prime_audit.results import (
     Study,
 )
 from prime_audit.study.blind import paper_blind_panel
+from prime_audit.study.canary_metrics import canary_metrics
 from prime_audit.study.collect import Collector
 from prime_audit.study.doses import dose_metrics
 from prime_audit.study.identity import identity_of
@@ -90,6 +91,7 @@ def assemble(bench: Workbench, outputs: Outputs) -> Results:
             *_premise(bench, outputs),
             *swap_metrics(outputs, bench.seeds),
             *pool_metrics(outputs, bench.seeds),
+            *canary_metrics(bench, outputs),
             *_doses(bench, outputs, groups, flips),
         ),
         findings=tuple(tables.findings),

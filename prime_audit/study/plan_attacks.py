@@ -6,7 +6,7 @@ from typing import Any
 
 from prime_audit.config import MethodConfig
 from prime_audit.personalize import METHODS
-from prime_audit.study import passing, pooling, shading, swapping
+from prime_audit.study import passing, planting, pooling, shading, swapping
 from prime_audit.study.identity import identity_of
 from prime_audit.study.passes import MEASURED, NOT_OF_BASE, parts_needed
 from prime_audit.study.planner import OWN_MODULE, Planner, alone, audited_sharers, digest_items, trainer
@@ -42,6 +42,8 @@ def plan_attacks(
         _swaps(planner, adapted, trained, gates)
     if audit.pools is not None and merging:
         _pools(planner, adapted, trained, gates)
+    if audit.canaries is not None and merging:
+        _canaries(planner, adapted, trained, gates)
 
 
 def attacked(planner: Planner) -> list[tuple[MethodConfig, str]]:
@@ -245,6 +247,53 @@ def _pools(planner: Planner, adapted: Sequence[str], trained: Sequence[str], gat
         needs = ("select-pools", *trained, *gates, *planner.base_needs(True, ""))
         own = {**part, "method": method.model_dump(mode="json"), "code": identity_of(method)}
         planner.add(f"pool/{method.id}/{target}", own, needs, run)
+
+
+def _canaries(planner: Planner, adapted: Sequence[str], trained: Sequence[str], gates: Sequence[str]) -> None:
+    bench, settings = planner.bench, planner.config.audit.canaries
+    privacy = planner.config.sharers.privacy
+    part = {
+        **planner.root,
+        "loss": planner.config.training.loss,
+        "canaries": settings.model_dump(mode="json") if settings else None,
+        "design": bench.canaries.manifest()["commitment"],
+    }
+    planted = []
+    for user in bench.canaries.canaries:
+        name = planting.plant_unit(user)
+        items = (*bench.holdout.members(bench.dataset.user(user)), *bench.canaries.items(user))
+        own = {
+            **planner.root,
+            **trainer(),
+            "training": planner.config.training.model_dump(mode="json"),
+            "items": digest_items(items),
+            "privacy": privacy.model_dump(mode="json") if privacy else None,
+        }
+        planner.add(name, own, adapted, partial(alone, planting.train_planted, bench, user, privacy))
+        planted.append(name)
+    base = f"expose/{CONTROL_BASE}/all"
+    planner.add(base, part, adapted, partial(alone, planting.expose_base, bench, base))
+    for user in bench.canaries.canaries:
+        name = f"expose/{OWN_MODULE}/{user}"
+        run_own = partial(alone, planting.expose_own, bench, name, user)
+        planner.add(name, part, (planting.plant_unit(user),), run_own)
+    for method, target in attacked(planner):
+        if METHODS[method.kind].subject != "sharer" or named_by(method) is not None:
+            continue
+        name, deploy = f"expose/{method.id}/{target}", f"deploy/{method.id}/{target}"
+
+        def run(
+            outputs: Outputs,
+            name: str = name,
+            deploy: str = deploy,
+            method: MethodConfig = method,
+            target: str = target,
+        ) -> Output:
+            similarity = outputs["select"]["selected"][target]
+            return planting.expose_merge(bench, name, method, target, outputs[deploy], similarity)
+
+        needs = (deploy, *planted, *trained, *gates)
+        planner.add(name, {**part, "code": identity_of(method)}, needs, run)
 
 
 def _compared(planner: Planner, wanted: Sequence[str] | None) -> list[MethodConfig]:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attacks import TokenScores
-from prime_audit.config import MethodConfig, PrivacyConfig
+from prime_audit.config import MethodConfig, PrivacyConfig, TrainingConfig
 from prime_audit.core import Seeds, digest_bytes
 from prime_audit.data import Item
 from prime_audit.errors import ModelError
@@ -72,14 +72,7 @@ def train(
         training = training.model_copy(update={"epochs": epochs})
 
     def write(folder: Path) -> None:
-        examples = [bench.example(item) for item in members]
-        seed = bench.seeds.integer("train", user)
-        if privacy is None:
-            write_module(train_module(bench.base, examples, training, seed), folder, bench.base.name)
-            return
-        module, guarantee = train_private_module(bench.base, examples, training, privacy, seed)
-        write_module(module, folder, bench.base.name)
-        write_guarantee(guarantee, folder)
+        _write_trained(bench, folder, members, training, bench.seeds.integer("train", user), privacy)
 
     key = bench.keys[f"train/{user}"]
     output: Output = {"reused": bench.store.ensure(key, write), "items": len(members)}
@@ -95,7 +88,27 @@ def train(
     return {**output, "privacy": found.model_dump(mode="json")}
 
 
-def train_alike(bench: Workbench, name: str, items: Sequence[Item], seed: int) -> Output:
+def _write_trained(
+    bench: Workbench,
+    folder: Path,
+    items: Sequence[Item],
+    training: TrainingConfig,
+    seed: int,
+    privacy: PrivacyConfig | None,
+) -> None:
+    """Trains a module and writes it, with its guarantee where there is one."""
+    examples = [bench.example(item) for item in items]
+    if privacy is None:
+        write_module(train_module(bench.base, examples, training, seed), folder, bench.base.name)
+        return
+    module, guarantee = train_private_module(bench.base, examples, training, privacy, seed)
+    write_module(module, folder, bench.base.name)
+    write_guarantee(guarantee, folder)
+
+
+def train_alike(
+    bench: Workbench, name: str, items: Sequence[Item], seed: int, privacy: PrivacyConfig | None = None
+) -> Output:
     """Trains one more module as the audited ones are trained, for a design that compares with them.
 
     Args:
@@ -103,15 +116,14 @@ def train_alike(bench: Workbench, name: str, items: Sequence[Item], seed: int) -
         name: The unit's name; the module goes to the store under its key.
         items: What it is trained on.
         seed: Decides initialisation and order.
+        privacy: Of the audited modules, where they are trained with differential privacy.
 
     Returns:
         Whether it was there already, and the number of items.
     """
 
     def write(folder: Path) -> None:
-        examples = [bench.example(item) for item in items]
-        module = train_module(bench.base, examples, bench.config.training, seed)
-        write_module(module, folder, bench.base.name)
+        _write_trained(bench, folder, items, bench.config.training, seed, privacy)
 
     return {"reused": bench.store.ensure(bench.keys[name], write), "items": len(items)}
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,7 @@ from attacks import TokenScores
 from prime_audit.config import StudyConfig
 from prime_audit.core import Seeds
 from prime_audit.data import (
+    CanaryDesign,
     Dataset,
     Holdout,
     Item,
@@ -22,6 +24,7 @@ from prime_audit.data import (
     SwapDesign,
     Unseen,
     User,
+    draw_canaries,
     draw_pools,
     draw_shadows,
     draw_swaps,
@@ -113,6 +116,15 @@ class Workbench:
         """Which pool each sharer is in."""
         return draw_pools([sharer.id for sharer in self.dataset.sharers], self.seeds)
 
+    @cached_property
+    def canaries(self) -> CanaryDesign:
+        """Which secrets are planted in whose training; none unless the study asks for them."""
+        settings = self.config.audit.canaries
+        if settings is None:
+            return CanaryDesign(MappingProxyType({}))
+        loss = self.config.training.loss
+        return draw_canaries(self.dataset.sharers, self.dataset.task, loss, self.seeds, settings)
+
     def designs(self) -> dict[str, dict[str, object]]:
         """Returns the manifest of every design of the study, by the name of its file."""
         audit = self.config.audit
@@ -123,6 +135,8 @@ class Workbench:
             found["design-swaps.json"] = self.swaps.manifest()
         if audit.pools is not None:
             found["design-pools.json"] = self.pools.manifest()
+        if audit.canaries is not None:
+            found["design-canaries.json"] = self.canaries.manifest()
         return found
 
     @cached_property

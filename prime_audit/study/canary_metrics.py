@@ -1,0 +1,233 @@
+"""Figures of the canary arm: exposure, extraction and inference of planted secrets, by how often each stood."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from attacks import Candidates, ExposureDifference, exposure_differences, exposures, extraction_probability
+from attacks.statistics import Estimate, MatchedRates, matched_rates
+from prime_audit.audit.membership import interval
+from prime_audit.data import Canary
+from prime_audit.results import Metric, N, SliceValue
+from prime_audit.study.plan_attacks import CONTROL_BASE
+from prime_audit.study.planting import Exposed, exposed_of
+from prime_audit.study.units import Outputs
+from prime_audit.study.workbench import Workbench
+
+# Samples of the (n, p) extraction, and secrets that one is picked from.
+QUERIES: Final = 1000
+LISTED: Final = 100
+Cell = tuple[str | None, int]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the models of one method, asked about one canary, show on average.
+
+    Attributes:
+        canary: The canary.
+        bits: Exposure by rank.
+        beyond: Extrapolated exposures, where it outranks every candidate and a tail could be fitted.
+        sampled: Probability that `QUERIES` samples hold it.
+        verbatim: How often greedy decoding completes it.
+        picked: How often it is the likeliest of `LISTED` secrets.
+        stands_out: Its log-probability in standard deviations of the candidates'.
+    """
+
+    canary: Canary
+    bits: float
+    beyond: tuple[float, ...]
+    sampled: float
+    verbatim: float
+    picked: float
+    stands_out: float
+
+
+def canary_metrics(bench: Workbench, outputs: Outputs) -> list[Metric]:
+    """Collects what the canary arm found.
+
+    Args:
+        bench: The workbench.
+        outputs: Outputs of all units; those of ``expose/<method>/...`` are read.
+
+    Returns:
+        Per method, number of repetitions and type, and over all types together: ``exposure.bits`` beyond
+        that of never-inserted canaries, ``exposure.p`` and ``exposure.extrapolated``; over all types
+        ``extraction.rate``, ``extraction.probability`` and ``pii.inference``, the base's beside them, with
+        ``.difference`` and ``.p``. Nothing if the study plants nothing.
+    """
+    found = seen_by_method(bench, outputs)
+    known = {one.canary.id: one for one in found.get(CONTROL_BASE, ())}
+    metrics: list[Metric] = []
+    for method, seen in found.items():
+        metrics += _exposure(bench, method, seen)
+        for repetitions in sorted({one.canary.repetitions for one in seen}):
+            inside = [one for one in seen if one.canary.inserted and one.canary.repetitions == repetitions]
+            base = [known[one.canary.id] for one in inside]
+            metrics += _extraction(method, repetitions, inside, base)
+    return metrics
+
+
+def seen_by_method(bench: Workbench, outputs: Outputs) -> dict[str, list[Seen]]:
+    """Reads the evidence of the canary arm, each canary's figures averaged over the models that hold it.
+
+    Args:
+        bench: The workbench.
+        outputs: Outputs of all units.
+
+    Returns:
+        By method, in the order of the design; a method none of whose merges holds a carrier is missing.
+    """
+    units: dict[str, list[str]] = defaultdict(list)
+    for name, output in outputs.items():
+        if name.startswith("expose/") and output["users"]:
+            units[name.split("/")[1]].append(name)
+    found = {}
+    for method, names in units.items():
+        rows: dict[str, list[Seen]] = defaultdict(list)
+        for name in names:
+            for one in _seen(bench, name, outputs[name]["users"]):
+                rows[one.canary.id].append(one)
+        found[method] = [_averaged(several) for several in rows.values()]
+    return found
+
+
+def _seen(bench: Workbench, name: str, users: Sequence[str]) -> Iterator[Seen]:
+    settings = bench.config.audit.canaries
+    parts = bench.parts(name)
+    for kind in settings.types if settings else ():
+        canaries = [c for user in users for c in bench.canaries.canaries[user] if c.kind == kind]
+        exposed = exposed_of(parts, kind)
+        rng = bench.seeds.generator("skew-normal", name, kind)
+        beside = exposures(exposed.canaries, exposed.candidates, rng)
+        sampled = extraction_probability(exposed.secrets, QUERIES)
+        level, spread = float(exposed.candidates.mean()), float(exposed.candidates.std(ddof=1)) or 1.0
+        for place, canary in enumerate(canaries):
+            beyond = beside[place].extrapolated
+            yield Seen(
+                canary,
+                beside[place].bits,
+                () if beyond is None else (beyond,),
+                float(sampled[place]),
+                float(exposed.verbatim[place]),
+                _picked(exposed, place),
+                float(exposed.canaries[place] - level) / spread,
+            )
+
+
+def _picked(exposed: Exposed, place: int) -> float:
+    """Whether the secret is the likeliest of a list that holds it and the first of the candidates."""
+    listed = np.concatenate([exposed.canaries[place : place + 1], exposed.candidates[: LISTED - 1]])
+    return Candidates(listed, 0).success
+
+
+def _averaged(several: Sequence[Seen]) -> Seen:
+    def mean(name: str) -> float:
+        return float(np.mean([getattr(one, name) for one in several]))
+
+    return Seen(
+        several[0].canary,
+        mean("bits"),
+        tuple(bits for one in several for bits in one.beyond),
+        mean("sampled"),
+        mean("verbatim"),
+        mean("picked"),
+        mean("stands_out"),
+    )
+
+
+def _exposure(bench: Workbench, method: str, seen: Sequence[Seen]) -> Iterator[Metric]:
+    settings = bench.config.audit.canaries
+    candidates = settings.candidates if settings else 0
+    for by_type in (True, False):
+        inserted: dict[Cell, list[Seen]] = defaultdict(list)
+        never: dict[str | None, list[Seen]] = defaultdict(list)
+        for one in seen:
+            kind = one.canary.kind if by_type else None
+            # A cell without an inserted canary is undefined, and says so.
+            cell = inserted[kind, one.canary.repetitions]
+            (cell if one.canary.inserted else never[kind]).append(one)
+        rng = bench.seeds.generator("canaries", method, str(by_type))
+        found = exposure_differences(
+            {(kind or "", times): _bits(cell) for (kind, times), cell in inserted.items()},
+            {kind or "": _bits(side) for kind, side in never.items()},
+            candidates,
+            rng,
+        )
+        for (kind, times), cell in inserted.items():
+            yield from _cell(method, kind, times, found[kind or "", times], cell)
+
+
+def _bits(seen: Sequence[Seen]) -> NDArray[np.float64]:
+    return np.array([one.bits for one in seen], dtype=np.float64)
+
+
+def _cell(
+    method: str, kind: str | None, times: int, found: ExposureDifference, inserted: Sequence[Seen]
+) -> Iterator[Metric]:
+    part: dict[str, SliceValue] = {"repetitions": times, **({"type": kind} if kind else {})}
+    total = found.inserted + found.never
+    n = N(attempted=total, scored=total, failed=0, members=found.inserted, nonmembers=found.never)
+    yield _metric("exposure.bits", method, part, found.bits, n, "bits")
+    yield _metric("exposure.p", method, part, Estimate(found.p, None, found.bits.reason), n, "probability")
+    beyond = [bits for one in inserted for bits in one.beyond]
+    if beyond:
+        estimate = Estimate(float(np.mean(beyond)), None, "")
+        capped = n.model_copy(
+            update={"attempted": found.inserted, "scored": sum(bool(s.beyond) for s in inserted)}
+        )
+        yield _metric("exposure.extrapolated", method, part, estimate, capped, "bits")
+
+
+def _extraction(
+    method: str, repetitions: int, seen: Sequence[Seen], base: Sequence[Seen]
+) -> Iterator[Metric]:
+    part: dict[str, SliceValue] = {"repetitions": repetitions}
+    n = N(attempted=len(seen), scored=len(seen), failed=0, members=len(seen))
+    for name, field in (("extraction.rate", "verbatim"), ("pii.inference", "picked")):
+        own, other = (_column(side, field) for side in (seen, base))
+        yield from _rates(name, method, part, matched_rates(own, other, unit="inserted canaries"), n)
+    sampled = _column(seen, "sampled")
+    value = float(sampled.mean()) if len(sampled) else None
+    reason = "" if len(sampled) else "undefined: there are no inserted canaries"
+    queries: dict[str, SliceValue] = {**part, "queries": QUERIES}
+    yield _metric("extraction.probability", method, queries, Estimate(value, None, reason), n, "probability")
+
+
+def _column(seen: Sequence[Seen], field: Literal["verbatim", "picked", "sampled"]) -> NDArray[np.float64]:
+    return np.array([getattr(one, field) for one in seen], dtype=np.float64)
+
+
+def _rates(
+    name: str, method: str, part: Mapping[str, SliceValue], found: MatchedRates, n: N
+) -> Iterator[Metric]:
+    yield _metric(name, method, part, found.model, n, "probability")
+    if method == CONTROL_BASE:
+        return
+    yield _metric(f"{name}_difference", method, part, found.difference, n, "difference of probabilities")
+    p = Estimate(found.p, None, found.model.reason)
+    yield _metric(f"{name}_p", method, part, p, n, "probability")
+
+
+def _metric(
+    name: str, method: str, part: Mapping[str, SliceValue], estimate: Estimate, n: N, unit: str
+) -> Metric:
+    return Metric(
+        id=name,
+        method=method,
+        adversary="A3" if name.startswith("extraction") else "A2",
+        reference="base" if "difference" in name or name.endswith("_p") else None,
+        subject="sharer",
+        slice=dict(part),
+        value=estimate.value,
+        status="undefined" if estimate.value is None else "ok",
+        reason=estimate.reason or ("" if estimate.value is not None else "there is nothing to compare"),
+        ci=interval(estimate),
+        n=n,
+        direction=None if name.endswith(("_p", ".p")) else "lower",
+        unit=unit,
+    )

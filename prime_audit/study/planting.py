@@ -1,0 +1,182 @@
+"""Planted canaries: modules that were trained on secrets too, and what is left of these in a merge of them.
+
+They are an arm of their own. The audited modules hold no canary; beside each a second one is trained alike on
+the same members and the planted secrets, and goes through the merge in its place.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from attacks import verbatim
+from prime_audit.config import CanaryType, MethodConfig, PrivacyConfig
+from prime_audit.data import Canary, canary_form
+from prime_audit.models import continue_tokens, score_continuations, tokenize
+from prime_audit.modules import AdapterBank, LoraModule, is_weighted_sum, read_module
+from prime_audit.personalize import METHODS, carry_out
+from prime_audit.study.parts import Part
+from prime_audit.study.remaking import bound_to_records
+from prime_audit.study.units import Output
+from prime_audit.study.work import context_of, train_alike, trained_alike
+from prime_audit.study.workbench import Workbench
+
+Merge = tuple[Sequence[LoraModule], Sequence[float]]
+
+
+@dataclass(frozen=True)
+class Exposed:
+    """What a model says of the canaries of one type.
+
+    Attributes:
+        candidates: ``(r,)`` log-probabilities of other secrets of the type, in nats.
+        canaries: ``(n,)`` those of the canaries, in the order of the design.
+        secrets: ``(n,)`` the same without what stands before the secret: its probability under sampling.
+        verbatim: ``(n,)`` True where greedy decoding completes the secret's first half.
+    """
+
+    candidates: NDArray[np.float64]
+    canaries: NDArray[np.float64]
+    secrets: NDArray[np.float64]
+    verbatim: NDArray[np.float64]
+
+
+def plant_unit(user: str) -> str:
+    """Returns the name of the unit that trains a module on a sharer's members and canaries."""
+    return f"plant/{user}"
+
+
+def train_planted(bench: Workbench, user: str, privacy: PrivacyConfig | None) -> Output:
+    """Trains a sharer's module once more, with the planted secrets among its records."""
+    members = bench.holdout.members(bench.dataset.user(user))
+    items = (*members, *bench.canaries.items(user))
+    return train_alike(bench, plant_unit(user), items, bench.seeds.integer("plant", user), privacy)
+
+
+def expose_base(bench: Workbench, name: str) -> Output:
+    """Asks the base about every canary: it was trained on none of them."""
+    return _expose(bench, name, list(bench.canaries.canaries), ((), ()))
+
+
+def expose_own(bench: Workbench, name: str, user: str) -> Output:
+    """Asks a sharer's own planted module about the sharer's canaries."""
+    return _expose(bench, name, [user], ((_planted(bench, user),), (1.0,)))
+
+
+def expose_merge(
+    bench: Workbench,
+    name: str,
+    method: MethodConfig,
+    target: str,
+    deployed: Output,
+    similarity: Mapping[str, float],
+) -> Output:
+    """Asks the merge of planted modules about the canaries of the sharers who are in it.
+
+    The weights are the deployed ones where the merge is a weighted sum of the modules; any other method is
+    carried out again on the planted modules.
+
+    Args:
+        bench: The workbench.
+        name: The unit's name, under which the evidence is written.
+        method: The audited method.
+        target: The target that it is deployed for.
+        deployed: Output of the unit that deployed.
+        similarity: The sharers selected for the target, with their cosines.
+
+    Returns:
+        Whose canaries were asked for; or ``skipped`` with the reason.
+    """
+    weights = dict(zip(deployed["sources"], deployed["weights"], strict=True))
+    users = [user for user in similarity if user in bench.canaries.canaries and weights.get(user)]
+    if not users:
+        return _skipped(bench, name, "no sharer with canaries is merged in it")
+    adapter = read_module(bench.adapter_path(method.id, target))
+    sources = deployed["sources"]
+    if is_weighted_sum(adapter, [bench.module(source) for source in sources], deployed["weights"]):
+        planted = [_planted(bench, user) for user in sources]
+        return _expose(bench, name, users, (planted, deployed["weights"]))
+    if why := bound_to_records(method):
+        return _skipped(bench, name, f"its merge cannot be made again of planted modules: {why}")
+    loaded = {user: _planted(bench, user) for user in similarity}
+    context = replace(context_of(bench, method, target, similarity), module=loaded.__getitem__)
+    made = carry_out(METHODS[method.kind], context, method).adapter
+    return _expose(bench, name, users, ((), ()) if made is None else ((made,), (1.0,)))
+
+
+def _planted(bench: Workbench, user: str) -> LoraModule:
+    """The planted module; the audited one of a sharer who carries no canary."""
+    if user not in bench.canaries.canaries:
+        return bench.module(user)
+    return trained_alike(bench, plant_unit(user), user)
+
+
+def _skipped(bench: Workbench, name: str, reason: str) -> Output:
+    bench.save_parts(name, {})
+    return {"users": [], "skipped": reason}
+
+
+def _expose(bench: Workbench, name: str, users: Sequence[str], merge: Merge) -> Output:
+    settings = bench.config.audit.canaries
+    parts: dict[str, Part] = {}
+    for kind in settings.types if settings else ():
+        canaries = [c for user in users for c in bench.canaries.canaries[user] if c.kind == kind]
+        found = _exposed(bench, kind, canaries, settings.candidates if settings else 0, merge)
+        parts |= {f"{part}.{kind}": np.asarray(value) for part, value in vars(found).items()}
+    bench.save_parts(name, parts)
+    return {"users": list(users)}
+
+
+def exposed_of(parts: Mapping[str, Part], kind: CanaryType) -> Exposed:
+    """Reads what a unit wrote about one type."""
+    names = ("candidates", "canaries", "secrets", "verbatim")
+    return Exposed(**{part: np.asarray(parts[f"{part}.{kind}"], dtype=np.float64) for part in names})
+
+
+def _exposed(
+    bench: Workbench, kind: CanaryType, canaries: Sequence[Canary], count: int, merge: Merge
+) -> Exposed:
+    """Scores the canaries and the candidates of a type, all of which continue the same text."""
+    task, lead = bench.dataset.task, canary_form(kind).lead
+    prompt = task.prompt(canaries[0].item.input)
+    if task.kind != "text":
+        # The prompt itself carries the secret, and is trained on.
+        prompt = prompt[: prompt.rindex(f"{lead} {canaries[0].secret}")].rstrip()
+    secrets = [canary.secret for canary in canaries]
+    others = bench.canaries.candidates(kind, count, bench.seeds)
+    modules, weights = merge
+    bank = AdapterBank(modules) if modules else None
+    texts = [lead, *(f"{lead} {secret}" for secret in (*secrets, *others))]
+    scores = score_continuations(
+        bench.base, prompt, texts, adapters=bank, weights=np.asarray(weights) if modules else None
+    )
+    whole = scores[1 : 1 + len(secrets)]
+    said = _verbatim(bench, prompt, lead, texts[1 : 1 + len(secrets)], bank, weights)
+    return Exposed(scores[1 + len(secrets) :], whole, whole - scores[0], said)
+
+
+def _verbatim(
+    bench: Workbench,
+    prompt: str,
+    lead: str,
+    texts: Sequence[str],
+    bank: AdapterBank | None,
+    weights: Sequence[float],
+) -> NDArray[np.float64]:
+    """Gives the model the first half of each secret's tokens and compares the second half, token by token."""
+    lm = bench.base
+    before, start = tokenize(lm, [prompt, f" {lead}"])
+    tokens = tokenize(lm, [f" {text}" for text in texts])
+    halves = [len(start) + (len(ids) - len(start)) // 2 for ids in tokens]
+    rows = [[lm.bos_id, *before, *ids[:half]] for ids, half in zip(tokens, halves, strict=True)]
+    suffixes = [np.array(ids[half:]) for ids, half in zip(tokens, halves, strict=True)]
+    longest = max(map(len, suffixes))
+    new = continue_tokens(
+        lm,
+        rows,
+        longest,
+        adapters=bank,
+        weights=None if bank is None else np.tile(np.asarray(weights), (len(rows), 1)),
+    )
+    return verbatim(suffixes, [np.array(ids, dtype=np.int64) for ids in new]).astype(np.float64)
