@@ -18,7 +18,9 @@ from attacks.statistics import (
     epsilon_from_scores_of_independent_runs,
     epsilon_one_run,
     gaussian_epsilon,
+    one_run_p_value,
 )
+from attacks.statistics.f_dp import f_dp_refutes
 
 CANARIES = 1000
 DIGEST = "0" * 64
@@ -80,6 +82,18 @@ def exceeded(bound: Bound, rng: np.random.Generator, draws: int, mu: float, delt
 def test_nothing_is_found_where_nothing_is(name: str, draws: int) -> None:
     rng = np.random.default_rng([20260501, list(BOUNDS).index(name)])
     assert exceeded(BOUNDS[name], rng, draws, 0.0, 1e-6) <= (73 if draws == 1000 else 9)
+
+
+@pytest.mark.parametrize(("canaries", "guesses"), [(20, 20), (200, 160), (1000, 200), (1000, 1000)])
+def test_the_exact_chance_of_finding_what_is_not_there(canaries: int, guesses: int) -> None:
+    # Without a leak every guess is a fair coin: no draws are needed for a number fixed beforehand.
+    rules: dict[str, Callable[[int], bool]] = {
+        "one run": lambda correct: one_run_p_value(canaries, guesses, correct, 0.0, 1e-6) <= 0.05,
+        "f-DP": lambda correct: f_dp_refutes(canaries, guesses, correct, 0.0, 0.05),
+    }
+    for refutes in rules.values():
+        fewest = next(correct for correct in range(guesses + 1) if refutes(correct))
+        assert 0.02 < binom.sf(fewest - 1, guesses, 0.5) <= 0.05
 
 
 @pytest.mark.timeout(900)
