@@ -1,8 +1,37 @@
 """Privacy attacks on token evidence, and their statistics; needs numpy, scipy and safetensors alone."""
 
 from attacks.base import Attack, missing, usable
+from attacks.detectors import Find, Scanner, normalised, phone_pattern
 from attacks.evidence import Evidence, TokenScores
+from attacks.exposure import (
+    Exposure,
+    ExposureDifference,
+    exposure_differences,
+    exposure_ranks,
+    exposures,
+    rank_exposure,
+)
+from attacks.extraction import (
+    edit_distance,
+    extraction_probability,
+    longest_run,
+    normalised_distance,
+    prefix_and_suffix,
+    queries_needed,
+    sampler_logprobs,
+    suffix_logprob,
+    verbatim,
+)
 from attacks.likelihood import floored_share, min_k, min_k_plus_plus
+from attacks.personal import (
+    Candidates,
+    Inference,
+    PersonalExtraction,
+    Reconstruction,
+    inference,
+    personal_extraction,
+    reconstruction,
+)
 from attacks.registry import ATTACKS, attack, register
 from attacks.shadow_scores import ShadowScores
 from attacks.surprise import without_surprise
@@ -11,16 +40,42 @@ from attacks.user_level import user_inference
 __all__ = [
     "ATTACKS",
     "Attack",
+    "Candidates",
     "Evidence",
+    "Exposure",
+    "ExposureDifference",
+    "Find",
+    "Inference",
+    "PersonalExtraction",
+    "Reconstruction",
+    "Scanner",
     "ShadowScores",
     "TokenScores",
     "attack",
+    "edit_distance",
+    "exposure_differences",
+    "exposure_ranks",
+    "exposures",
+    "extraction_probability",
     "floored_share",
+    "inference",
+    "longest_run",
     "min_k",
     "min_k_plus_plus",
     "missing",
+    "normalised",
+    "normalised_distance",
+    "personal_extraction",
+    "phone_pattern",
+    "prefix_and_suffix",
+    "queries_needed",
+    "rank_exposure",
+    "reconstruction",
     "register",
+    "sampler_logprobs",
+    "suffix_logprob",
     "usable",
     "user_inference",
+    "verbatim",
     "without_surprise",
 ]

@@ -35,6 +35,7 @@ from attacks.statistics.intervals import (
     user_auc,
     within_user_auc,
 )
+from attacks.statistics.matched import MatchedRates, chance_p, matched_rates, success_rate
 from attacks.statistics.newcombe import newcombe_limits
 from attacks.statistics.paired import difference_p, paired_auc_difference, sign_flip
 from attacks.statistics.power import (
@@ -46,6 +47,7 @@ from attacks.statistics.power import (
 )
 from attacks.statistics.randomisation import TestResult, max_t
 from attacks.statistics.rates import hull_auc, nonmembers_needed, roc, tpr_at_fpr, tpr_interval
+from attacks.statistics.skew_normal import FitTest, SkewNormal, fit_skew_normal, skew_normal_test
 from attacks.statistics.users import UserScores
 
 __all__ = [
@@ -55,9 +57,12 @@ __all__ = [
     "DoseResponse",
     "EpsilonBound",
     "Estimate",
+    "FitTest",
     "GuessGrid",
     "Guesses",
     "Interval",
+    "MatchedRates",
+    "SkewNormal",
     "Split",
     "TestResult",
     "UserDoses",
@@ -65,6 +70,7 @@ __all__ = [
     "auc",
     "bootstrap_interval",
     "canaries_needed",
+    "chance_p",
     "check_claims",
     "clopper_pearson",
     "delong_placements",
@@ -79,11 +85,13 @@ __all__ = [
     "f_dp_canaries_needed",
     "f_dp_ceiling",
     "f_dp_epsilon",
+    "fit_skew_normal",
     "gaussian_epsilon",
     "gaussian_mu",
     "hull_auc",
     "independent_runs_needed",
     "leakage_retained",
+    "matched_rates",
     "max_t",
     "mean_interval",
     "mid_ranks",
@@ -101,7 +109,9 @@ __all__ = [
     "same_ranks",
     "sharers_interval",
     "sign_flip",
+    "skew_normal_test",
     "standardised_gap",
+    "success_rate",
     "tpr_at_fpr",
     "tpr_interval",
     "user_auc",

@@ -8,11 +8,11 @@ from scipy.stats import beta
 from attacks.statistics.estimate import Estimate, Interval
 
 
-def clopper_pearson(count: int, total: int, level: float = 0.95, *, one_sided: bool = False) -> Interval:
+def clopper_pearson(count: float, total: int, level: float = 0.95, *, one_sided: bool = False) -> Interval:
     """Returns the exact interval of a rate (Clopper and Pearson 1934).
 
     Args:
-        count: Successes.
+        count: Successes; not a whole number where ties were split or a mean on a bounded scale stands for it.
         total: Trials, at least one.
         level: Coverage.
         one_sided: Whether each limit by itself holds at this level, as a bound on one side.

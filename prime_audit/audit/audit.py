@@ -1,10 +1,10 @@
 """The audit of one study: panels, metrics, curves and findings for every method and control."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from attacks import ATTACKS, Attack, missing
-from attacks.statistics import TestResult, leakage_retained, within_user_auc
+from attacks.statistics import TestResult, UserScores, leakage_retained, within_user_auc
 from prime_audit.audit.blind import BLIND, blind_result
 from prime_audit.audit.membership import (
     Audited,
@@ -25,7 +25,7 @@ from prime_audit.audit.verdict import (
     untested,
 )
 from prime_audit.core import Seeds
-from prime_audit.results import Curve, Distribution, Finding, Metric
+from prime_audit.results import Curve, Distribution, Finding, Gap, Metric
 
 MERGED = {"targets": "merged"}
 CONTROL_BLIND = "control-blind"
@@ -42,6 +42,8 @@ class AuditTables:
     distributions: list[Distribution] = field(default_factory=list)
     run: list[Key] = field(default_factory=list)
     lacking: dict[Key, tuple[str, ...]] = field(default_factory=dict)
+    partial: dict[Key, tuple[int, int]] = field(default_factory=dict)  # models attacked, and all of them
+    unmade: list[Gap] = field(default_factory=list)  # controls that the records do not allow
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,8 @@ class Subjects:
         alarms: Evidence per control that must show no leak (base, placebo).
         references: Evidence per control that shows what a full leak looks like (own module).
         counterfactuals: Evidence per control that shows what is not learnt from the subject's module.
-        seen: The blind control: what the texts alone say of the same records; None without one.
+        seen: The blind control: what the texts alone say of the same records, or why it could not be made;
+            None where nobody asked for it.
     """
 
     subject: str
@@ -62,7 +65,7 @@ class Subjects:
     alarms: Mapping[str, Sequence[Scored]] = field(default_factory=dict)
     references: Mapping[str, Sequence[Scored]] = field(default_factory=dict)
     counterfactuals: Mapping[str, Sequence[Scored]] = field(default_factory=dict)
-    seen: Panel | None = None
+    seen: Panel | str | None = None
 
 
 def audit(
@@ -88,17 +91,25 @@ def audit(
     """
     tables = AuditTables()
     tests: dict[str, dict[TestKey, Panel]] = {name: {} for name in SECTIONS}
+    lacking: list[TestKey] = []
+
+    def build(scored: Sequence[Scored], attack: Attack) -> Panel:
+        return build_panel(scored, flips, attack, ATTACKS["loss"])
+
     for group in groups:
         sections = (group.methods, group.alarms, group.references, group.counterfactuals)
         for name, section in zip(SECTIONS, sections, strict=True):
-            panels = _panels(tables, section, flips, attack_ids)
+            panels = panels_of(tables, section, attack_ids, build)
             _describe(tables, group.subject, section, panels, flips, primary)
             tests[name] |= {(group.subject, *key): panel for key, panel in panels.items()}
+        lacking += [(group.subject, *key) for key in tables.lacking if key[0] in group.methods]
         tables.metrics += _retained(tests, group.subject, primary)
-        if group.seen is not None:
+        if isinstance(group.seen, Panel):
             _describe_blind(tables, group.subject, group.seen)
             tests["alarms"][group.subject, CONTROL_BLIND, BLIND.id] = group.seen
-    _judge(tables, tests, seeds, draws, primary)
+        elif group.seen is not None:
+            tables.unmade.append(Gap(id=f"{CONTROL_BLIND}/{group.subject}", reason=group.seen))
+    _judge(tables, tests, lacking, seeds, draws, primary)
     return tables
 
 
@@ -128,14 +139,22 @@ def _retained(tests: Mapping[str, Mapping[TestKey, Panel]], subject: str, primar
     )
     if own is None or why_undefined(own):
         return []
-    whole = within_user_auc(own.users)
     found = []
     for (about, method, name), panel in tests["methods"].items():
         if about == subject and name == primary and not why_undefined(panel):
             audited = Audited(method, attack_of(name), subject, panel.oriented)
-            kept = leakage_retained(within_user_auc(panel.users), whole)
+            # Both over the people whom both are about; a primary attack may not reach every target.
+            merged, alone = _common(panel.users, own.users)
+            kept = leakage_retained(within_user_auc(merged), within_user_auc(alone))
             found.append(audited.metric("mia.retained", kept, panel, unit="ratio of probits"))
     return found
+
+
+def _common(
+    first: Sequence[UserScores], second: Sequence[UserScores]
+) -> tuple[list[UserScores], list[UserScores]]:
+    names = {user.user for user in first} & {user.user for user in second}
+    return [user for user in first if user.user in names], [user for user in second if user.user in names]
 
 
 def _describe_blind(tables: AuditTables, subject: str, seen: Panel) -> None:
@@ -149,6 +168,7 @@ def _describe_blind(tables: AuditTables, subject: str, seen: Panel) -> None:
 def _judge(
     tables: AuditTables,
     tests: Mapping[str, Mapping[TestKey, Panel]],
+    lacking: Sequence[TestKey],
     seeds: Seeds,
     draws: int,
     primary: str,
@@ -171,26 +191,42 @@ def _judge(
     for name, results in tested.items():
         tables.metrics += _p_values(results, tests[name])
     tables.findings += findings(tested["methods"], primary, alarm_of(tested["alarms"]))
-    tables.findings += untested(tests["methods"], tested["methods"])
+    tables.findings += untested(tests["methods"], tested["methods"], lacking)
     tables.findings += control_findings(tested["alarms"])
     tables.findings += findings(tested["references"], primary, "")
     tables.findings += counterfactual_findings(tested["counterfactuals"])
 
 
-def _panels(
-    tables: AuditTables, section: Mapping[str, Sequence[Scored]], flips: Flips, attack_ids: Sequence[str]
+def panels_of(
+    tables: AuditTables,
+    section: Mapping[str, Sequence[Scored]],
+    attack_ids: Sequence[str],
+    build: Callable[[Sequence[Scored], Attack], Panel],
 ) -> dict[Key, Panel]:
-    """Builds the panels of a section, and notes which attacks lack the evidence that they need."""
+    """Builds the panels of a section.
+
+    Args:
+        tables: Gets to know which attacks lack the evidence that they need, for all models or for some.
+        section: Evidence per method or control.
+        attack_ids: The attacks.
+        build: Makes a panel of the entries that hold what an attack needs.
+
+    Returns:
+        Panels by method and attack.
+    """
     panels = {}
     for method, scored in section.items():
         for name in attack_ids:
             attack = attack_of(name)
             lacking = {part for entry in scored for part in missing(attack, entry.evidence)}
             kept = [entry for entry in scored if not missing(attack, entry.evidence)]
-            if kept:
-                panels[method, name] = build_panel(kept, flips, attack, ATTACKS["loss"])
-            else:
+            if not kept:
                 tables.lacking[method, name] = tuple(sorted(lacking))
+                continue
+            panels[method, name] = build(kept, attack)
+            some, every = (len({entry.target for entry in entries}) for entries in (kept, scored))
+            if some < every:
+                tables.partial[method, name] = (some, every)
     return panels
 
 

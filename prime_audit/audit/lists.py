@@ -156,6 +156,9 @@ def _observed(panel: Panel, seen: Panel | None, why: str) -> dict[str, object]:
     if reason or seen is None:
         return {"verdict": "inconclusive", "reason": reason}
     own, blind = within_user_auc(panel.users), within_user_auc(seen.users)
+    if panel.no_interval and own.value is not None and blind.value is not None:
+        beside = f"the attack reaches an AUC of {own.value:.3f}, the texts alone {blind.value:.3f}"
+        return {"verdict": "inconclusive", "reason": f"{beside}; {panel.no_interval}"}
     more = paired_auc_difference(panel.users, seen.users)
     if own.value is None or blind.value is None or own.interval is None or more.interval is None:
         short = own.reason or more.reason or blind.reason

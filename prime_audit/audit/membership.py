@@ -49,6 +49,9 @@ class Audited:
 
     def metric(self, name: str, estimate: Estimate, panel: Panel, **more: object) -> Metric:
         """Turns an estimate into a metric with its counts."""
+        if panel.no_interval and (estimate.interval is not None or "sharers_ci" in more):
+            estimate = Estimate(estimate.value, None, estimate.reason or panel.no_interval)
+            more = {**more, "sharers_ci": None, "reason": estimate.reason}
         value = estimate.value
         fields = {
             "id": name,
@@ -178,8 +181,8 @@ def pooled_auc(users: Sequence[UserScores]) -> Estimate:
 def pooled_rate(panel: Panel, rate: float) -> Estimate:
     """TPR at a false positive rate over all records and targets, where there are records enough for it."""
     needed = nonmembers_needed(rate)
-    if panel.nonmembers < needed:
-        return Estimate(None, None, f"needs {needed} non-member records, has {panel.nonmembers}")
+    if panel.resolvable < needed:
+        return Estimate(None, None, f"needs {needed} non-member records, has {panel.resolvable}")
     return Estimate(tpr_at_fpr(*pool(panel.users), rate), None, "")
 
 
@@ -209,7 +212,7 @@ def curve(audited: Audited, panel: Panel) -> Curve | None:
             "subject": audited.subject,
             "fpr": tuple(float(value) for value in fpr),
             "tpr": tuple(float(value) for value in tpr),
-            "resolvable_from": 1 / panel.nonmembers,
+            "resolvable_from": 1 / panel.resolvable,
         }
     )
 

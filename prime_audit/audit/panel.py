@@ -42,6 +42,8 @@ class Panel:
         oriented: True if the scores of some user were turned over by a negative merge weight.
         copies_loss: True if the attack ranks at least 99 % of the records as the loss attack does.
         backed_off: Share of the scores that are another attack's, for want of what this one reads.
+        no_interval: Why no interval is given, where the users do not stand for independent records. They hold
+            the same records then, each of which is counted once.
     """
 
     users: tuple[UserScores, ...]
@@ -50,16 +52,26 @@ class Panel:
     oriented: bool
     copies_loss: bool
     backed_off: float = 0.0
+    no_interval: str = ""
 
     @property
     def members(self) -> int:
-        """Distinct member records that were scored."""
+        """Distinct records that were scored and are a member of some user's."""
+        if self.no_interval:
+            return int(np.any([user.member for user in self.users], axis=0).sum())
         return sum(user.members for user in self.users)
 
     @property
     def nonmembers(self) -> int:
-        """Distinct non-member records that were scored."""
+        """Distinct records that were scored and are no member of some user's."""
+        if self.no_interval:
+            return int(np.any([~user.member for user in self.users], axis=0).sum())
         return self.scored - self.members
+
+    @property
+    def resolvable(self) -> int:
+        """How many non-members a rate rests on: the fewest of a user where all hold the same records."""
+        return min(user.nonmembers for user in self.users) if self.no_interval else self.nonmembers
 
     @property
     def covered(self) -> bool:

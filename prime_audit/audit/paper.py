@@ -3,21 +3,27 @@
 Members are all records of the sharers that a target's merge is made of, non-members all records of the other
 sharers. Nobody flipped a coin: the merged sharers are those who resemble the target, so that a model which
 merely fits the target already tells them apart. Hence no leak is stated here; what an attack finds is set
-against what the texts alone tell, and stands beside the base, which holds no sharer's module.
+against what the texts alone tell, and stands beside the base, which holds no sharer's module. The targets'
+figures are about the same records of the same few sharers, so none of them has an interval.
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from attacks import ATTACKS, Attack, missing, usable
+from attacks import ATTACKS, Attack, usable
 from attacks.statistics import UserScores, same_ranks
-from prime_audit.audit.audit import AuditTables, Subjects
+from prime_audit.audit.audit import CONTROL_BLIND, AuditTables, Subjects, panels_of
 from prime_audit.audit.lists import ListedPanels, audit_lists
 from prime_audit.audit.panel import Panel, Scored
-from prime_audit.audit.verdict import Key
+from prime_audit.audit.verdict import untested
 from prime_audit.core import Seeds
+from prime_audit.results import Gap
+
+# Targets share the pool's records and often their sharers; a target is no independent draw of either.
+SAME_RECORDS: Final = "no interval: every target's figure is about the same sharers' records"
 
 Selected = Mapping[str, Sequence[str]]
 
@@ -26,7 +32,7 @@ def audit_paper(
     group: Subjects,
     selected: Selected,
     attack_ids: Sequence[str],
-    seen: Panel | None,
+    seen: Panel | str | None,
     primary: str,
     seeds: Seeds,
 ) -> AuditTables:
@@ -36,31 +42,31 @@ def audit_paper(
         group: Evidence about the sharers of the pool, an entry per target and sharer.
         selected: By target the sharers that its merge is made of.
         attack_ids: The attacks that the study names.
-        seen: The blind control on the same records, its users being the targets; None without one.
+        seen: The blind control on the same records, its users being the targets; or why it could not be
+            made; None where nobody asked for it.
         primary: The attack that was named beforehand.
         seeds: Seeds of the study.
 
     Returns:
         Metrics, curves, distributions, and findings that speak of a difference.
     """
-    lacking: dict[Key, tuple[str, ...]] = {}
-    panels: list[dict[Key, Panel]] = []
-    for section in (group.methods, group.alarms):
-        found: dict[Key, Panel] = {}
-        for method, scored in section.items():
-            for name in attack_ids:
-                attack = ATTACKS[name]
-                kept = [entry for entry in scored if not missing(attack, entry.evidence)]
-                if kept:
-                    found[method, name] = paper_panel(kept, selected, attack)
-                else:
-                    parts = {part for entry in scored for part in missing(attack, entry.evidence)}
-                    lacking[method, name] = tuple(sorted(parts))
-        panels.append(found)
-    listed = ListedPanels(methods=panels[0], alarms=panels[1], seen=seen)
-    why = "there is no blind control to set it against"
+    gathered = AuditTables()
+
+    def build(scored: Sequence[Scored], attack: Attack) -> Panel:
+        return paper_panel(scored, selected, attack)
+
+    panels = [panels_of(gathered, section, attack_ids, build) for section in (group.methods, group.alarms)]
+    blind = seen if isinstance(seen, Panel) else None
+    listed = ListedPanels(methods=panels[0], alarms=panels[1], seen=blind)
+    why = seen if isinstance(seen, str) else "there is no blind control to set it against"
     tables = audit_lists(listed, primary, randomised=False, seeds=seeds, draws=0, why=why)
-    tables.lacking |= lacking
+    tables.lacking |= gathered.lacking
+    tables.partial |= gathered.partial
+    if isinstance(seen, str):
+        tables.unmade.append(Gap(id=f"{CONTROL_BLIND}/{group.subject}", reason=seen))
+    asked = [(group.subject, *key) for key in gathered.lacking if key[0] in group.methods]
+    run = [(group.subject, *key) for key in panels[0]]
+    tables.findings += untested((), run, asked)
     return tables
 
 
@@ -74,19 +80,19 @@ def paper_panel(scored: Sequence[Scored], selected: Selected, attack: Attack) ->
 
     Returns:
         The panel; its users are the targets, and the records of one target are those of the whole pool.
-        Each of them is counted as often as there are targets.
+        Each of them is counted once, and no interval is given.
     """
     rows: dict[str, list[NDArray[np.float64]]] = {}
     flags: dict[str, list[NDArray[np.bool_]]] = {}
-    attempted = kept = 0
+    counted: dict[str, NDArray[np.bool_]] = {}
     alike = []
     for entry in scored:
         mask = usable(attack, entry.evidence)
         evidence = entry.evidence.take(np.flatnonzero(mask))
         scores = attack.score(evidence)
-        attempted, kept = attempted + len(mask), kept + len(scores)
         rows.setdefault(entry.target, []).append(scores)
         (sharer,) = entry.subjects
+        counted[sharer] = mask
         inside = sharer in selected[entry.target]
         flags.setdefault(entry.target, []).append(np.full(len(scores), inside))
         if attack.id != "loss" and len(scores) > 1:
@@ -96,4 +102,12 @@ def paper_panel(scored: Sequence[Scored], selected: Selected, attack: Attack) ->
         for target, parts in rows.items()
     )
     copies = bool(alike) and float(np.mean(alike)) >= 0.99
-    return Panel(users, attempted, kept, oriented=False, copies_loss=copies)
+    every = np.concatenate(list(counted.values()))
+    return Panel(
+        users,
+        attempted=len(every),
+        scored=int(every.sum()),
+        oriented=False,
+        copies_loss=copies,
+        no_interval=SAME_RECORDS,
+    )

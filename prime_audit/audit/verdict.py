@@ -6,8 +6,10 @@ then nothing is concluded.
 """
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
+from scipy.special import ndtri
 
 from attacks.statistics import TestResult, max_t
 from prime_audit.audit.panel import Panel
@@ -17,6 +19,8 @@ LEVEL = 0.05
 ALARM = 0.001
 # Above this share of non-members that nearly repeat a member, "none detected" would say too much.
 MOST_REPEATS = 0.05
+_NO_FIGURE = "no attack has a defined figure; the metrics say why"
+_NOT_RUN = "no attack could be run on it; what was skipped says why"
 
 Key = tuple[str, str]  # method, attack
 TestKey = tuple[str, str, str]  # subject, method, attack
@@ -34,12 +38,42 @@ def run_tests(
         two_sided: Also count members ranked below non-members (a control must not depart either way).
 
     Returns:
-        Raw and adjusted p-values under the same keys.
+        Raw and adjusted p-values under the same keys; adjusted for all of them at once.
     """
-    if not panels:
-        return {}
-    tested = max_t({"/".join(key): p.users for key, p in panels.items()}, rng, draws, two_sided)
-    return {key: tested["/".join(key)] for key in panels}
+    groups = _of_one_membership(panels)
+    found: dict[TestKey, TestResult] = {}
+    for group in groups:
+        tested = max_t({"/".join(key): panels[key].users for key in group}, rng, draws, two_sided)
+        for key in group:
+            found[key] = _shared_level(tested["/".join(key)], len(groups))
+    return {key: found[key] for key in panels}
+
+
+def _shared_level(result: TestResult, groups: int) -> TestResult:
+    """Lets several tests share one level; what would have been seen moves by the quantiles of the normal."""
+    further = float(ndtri(1 - LEVEL / groups) - ndtri(1 - LEVEL)) * result.null_sd
+    return replace(
+        result, p_adjusted=min(1.0, groups * result.p_adjusted), detectable=result.detectable + further
+    )
+
+
+def _of_one_membership(panels: Mapping[TestKey, Panel]) -> list[list[TestKey]]:
+    """Groups panels that score the same records of every user whom they share.
+
+    One permutation serves a group. An attack that cannot score a user's shorter records goes into a group of
+    its own, and p-values are multiplied by the number of groups (Bonferroni).
+    """
+    groups: list[tuple[dict[str, bytes], list[TestKey]]] = []
+    for key in sorted(panels):
+        members = {user.user: user.member.tobytes() for user in panels[key].users}
+        for known, keys in groups:
+            if all(known.get(user, flags) == flags for user, flags in members.items()):
+                known |= members
+                keys.append(key)
+                break
+        else:
+            groups.append((members, [key]))
+    return [keys for _, keys in groups]
 
 
 def findings(tested: Mapping[TestKey, TestResult], primary: str, alarm: str) -> list[Finding]:
@@ -63,25 +97,33 @@ def findings(tested: Mapping[TestKey, TestResult], primary: str, alarm: str) -> 
     return found
 
 
-def untested(asked: Collection[TestKey], tested: Collection[TestKey]) -> list[Finding]:
-    """Says of methods that were attacked and have no defined figure that nothing can be concluded.
+def untested(
+    asked: Collection[TestKey], tested: Collection[TestKey], lacking: Collection[TestKey] = ()
+) -> list[Finding]:
+    """Says of methods that have no defined figure that nothing can be concluded.
 
     Args:
         asked: What was attacked.
         tested: What could be tested.
+        lacking: What could not be attacked, for want of evidence.
 
     Returns:
         One ``inconclusive`` finding per method and subject without any test.
     """
-    missing = dict.fromkeys(key[:2] for key in asked)
+    attacked = {key[:2] for key in asked}
+    without = dict.fromkeys(key[:2] for key in (*asked, *lacking))
     for key in tested:
-        missing.pop(key[:2], None)
-    reason = "no attack has a defined figure; the metrics say why"
+        without.pop(key[:2], None)
     return [
         Finding.model_validate(
-            {"method": method, "subject": subject, "verdict": "inconclusive", "reason": reason}
+            {
+                "method": method,
+                "subject": subject,
+                "verdict": "inconclusive",
+                "reason": _NO_FIGURE if (subject, method) in attacked else _NOT_RUN,
+            }
         )
-        for subject, method in missing
+        for subject, method in without
     ]
 
 

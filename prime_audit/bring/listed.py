@@ -1,6 +1,6 @@
 """Two lists of records, members and non-members: what both ways of bringing one's own have in common."""
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prime_audit.audit.blind import date_numbers
-from prime_audit.data import Item
-from prime_audit.data.designs import NEAR, word_runs
+from prime_audit.data import Item, RecordIndex
 from prime_audit.data.records import Faults, Place
 
 EVERYBODY: Final = "all"
@@ -160,20 +159,11 @@ def near_repeats(asked: Sequence[Entry], against: Sequence[Entry]) -> int:
     Returns:
         How many share at least half of their five-word runs with one, by the rule of the hold-out design.
     """
-    holders: dict[tuple[str, ...], list[int]] = defaultdict(list)
-    sizes = []
+    index = RecordIndex[int](answers=False)
     for number, entry in enumerate(against):
-        found = _runs_of(entry)
-        sizes.append(len(found))
-        for run in found:
-            holders[run].append(number)
-    count = 0
-    for entry in asked:
-        found = _runs_of(entry)
-        shared = Counter(number for run in found for number in holders.get(run, ()))
-        count += any(n >= NEAR * (len(found) + sizes[k] - n) for k, n in shared.items())
-    return count
+        index.add(number, _item(entry))
+    return sum(bool(index.repeated_by(_item(entry))) for entry in asked)
 
 
-def _runs_of(entry: Entry) -> set[tuple[str, ...]]:
-    return set() if entry.whole is None else word_runs(Item(id="x", input=entry.whole, answer=None))
+def _item(entry: Entry) -> Item:
+    return Item(id="x", input=entry.whole or "", answer=None)

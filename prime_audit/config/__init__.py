@@ -2,8 +2,11 @@
 
 from prime_audit.config.audit import (
     BUILT_IN_ATTACKS,
+    CANARY_TYPES,
     DEFAULT_ATTACKS,
     AuditConfig,
+    CanariesConfig,
+    CanaryType,
     PassesConfig,
     PoolsConfig,
     ShadowsConfig,
@@ -57,12 +60,15 @@ from prime_audit.config.study import (
 
 __all__ = [
     "BUILT_IN_ATTACKS",
+    "CANARY_TYPES",
     "DEFAULT_ATTACKS",
     "METHOD_KINDS",
     "AdaptationConfig",
     "AnyMethod",
     "AuditConfig",
     "BaseMethod",
+    "CanariesConfig",
+    "CanaryType",
     "DareMethod",
     "DataConfig",
     "FixedWeightsMethod",

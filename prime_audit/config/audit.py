@@ -43,9 +43,11 @@ BuiltInAttack = Literal[
     "amplify",
 ]
 ControlId = Literal["base", "own-module", "placebo", "without-sharer", "blind"]
+CanaryType = Literal["random-token", "email", "phone", "card", "address", "code"]
 
 DEFAULT_ATTACKS: tuple[DefaultAttack, ...] = get_args(DefaultAttack)
 BUILT_IN_ATTACKS: tuple[BuiltInAttack, ...] = get_args(BuiltInAttack)
+CANARY_TYPES: tuple[CanaryType, ...] = get_args(CanaryType)
 
 
 def _known_attack(value: object, built_in: Handler) -> object:
@@ -110,6 +112,28 @@ class PoolsConfig(Section):
     methods: Methods | None = None
 
 
+class CanariesConfig(Section):
+    """Canaries: made-up secrets, each of which a coin plants in a sharer's training or leaves out.
+
+    `sharers: null` gives every sharer canaries; otherwise the first so many. Each draws `per_cell` secrets of
+    each of the `types` for each of the `repetitions`, the number of times that a planted one is trained on.
+    Exposure ranks a secret among so many `candidates`.
+    """
+
+    sharers: Count | None = None
+    types: Annotated[tuple[CanaryType, ...], Field(min_length=1)] = CANARY_TYPES
+    repetitions: Annotated[tuple[Count, ...], Field(min_length=1)] = (1, 4, 16)
+    per_cell: Count = 1
+    candidates: Annotated[int, Field(ge=2, le=10**6)] = 1024
+
+    @model_validator(mode="after")
+    def _all_different(self) -> Self:
+        for what, listed in (("type", self.types), ("repetition", self.repetitions)):
+            if repeated := first_repeated([str(value) for value in listed]):
+                raise ValueError(f"{what} '{repeated}' is listed twice")
+        return self
+
+
 class AuditConfig(Section):
     """What is attacked, how members are drawn, and which controls stand beside the methods.
 
@@ -132,7 +156,7 @@ class AuditConfig(Section):
     shadows: ShadowsConfig | None = None
     swaps: SwapsConfig | None = None
     pools: PoolsConfig | None = None
-    canaries: None = None
+    canaries: CanariesConfig | None = None
     premise: Count | None = None
     permutations: Annotated[int, Field(ge=1000)] = 2000  # a control fires at p < .001
 
@@ -165,7 +189,7 @@ class AuditConfig(Section):
             if repeated := first_repeated(ids):
                 raise ValueError(f"{what} '{repeated}' is listed twice")
         if self.design == "prime-paper":
-            for name in ("shadows", "swaps", "pools", "premise"):
+            for name in ("shadows", "swaps", "pools", "canaries", "premise"):
                 if getattr(self, name) is not None:
                     raise ValueError(f"'{name}' needs 'design: holdout'")
         return self

@@ -1,35 +1,50 @@
 """Users, records, tasks and designs."""
 
-from prime_audit.data.designs import Holdout, Overlap, draw_holdout, everything_in, overlaps
+from prime_audit.data.canaries import TOKEN_CAP, Canary, CanaryDesign, draw_canaries, why_no_canaries
+from prime_audit.data.canary_types import Marked, canary_item, find_marked
+from prime_audit.data.designs import Holdout, draw_holdout, everything_in
 from prime_audit.data.generated import generated_dataset
 from prime_audit.data.history import read_history
 from prime_audit.data.reading import read_dataset
+from prime_audit.data.repeats import Overlap, RecordIndex, overlaps
 from prime_audit.data.shadow_design import ShadowDesign, draw_shadows
 from prime_audit.data.swap_design import PoolDesign, SwapDesign, draw_pools, draw_swaps
 from prime_audit.data.task_file import load_task
 from prime_audit.data.tasks import TASKS, Item, Task
+from prime_audit.data.unseen import Unseen, draw_unseen
 from prime_audit.data.users import Dataset, User, make_dataset
 
 __all__ = [
     "TASKS",
+    "TOKEN_CAP",
+    "Canary",
+    "CanaryDesign",
     "Dataset",
     "Holdout",
     "Item",
+    "Marked",
     "Overlap",
     "PoolDesign",
+    "RecordIndex",
     "ShadowDesign",
     "SwapDesign",
     "Task",
+    "Unseen",
     "User",
+    "canary_item",
+    "draw_canaries",
     "draw_holdout",
     "draw_pools",
     "draw_shadows",
     "draw_swaps",
+    "draw_unseen",
     "everything_in",
+    "find_marked",
     "generated_dataset",
     "load_task",
     "make_dataset",
     "overlaps",
     "read_dataset",
     "read_history",
+    "why_no_canaries",
 ]

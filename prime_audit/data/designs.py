@@ -1,19 +1,12 @@
-"""Who is a member: the coin flips of the hold-out design, its manifest, and a search for duplicates."""
+"""Who is a member: the coin flips of the hold-out design, and its manifest."""
 
-import re
-from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import NamedTuple
 
 from prime_audit.core import Seeds, digest_bytes, digest_json
 from prime_audit.data.tasks import Item, Task
 from prime_audit.data.users import Dataset, User
-
-# Two records count as near-duplicates from this share of common five-word runs (Jaccard).
-NEAR = 0.5
-_RUN = 5
 
 
 @dataclass(frozen=True)
@@ -180,61 +173,3 @@ def everything_in(dataset: Dataset) -> Holdout:
 def _digest(task: Task, item: Item) -> str:
     text = task.prompt(item.input) + task.completion(item.answer or "")
     return digest_bytes(text.encode("utf-8"))
-
-
-class Overlap(NamedTuple):
-    """A held-out record that (nearly) repeats a record which some module, or the base, is trained on."""
-
-    user: str
-    nonmember: str
-    member: str
-    member_user: str
-
-
-def overlaps(holdout: Holdout, dataset: Dataset) -> list[Overlap]:
-    """Find audited held-out records that are not truly held out, since something trained on repeats them.
-
-    Two records overlap if, without case and punctuation, they share at least half of their five-word runs in
-    input plus answer; for free text also if their answers are the same words.
-
-    Args:
-        holdout: The design.
-        dataset: Its users; every member of anyone counts, and all records of public users.
-
-    Returns:
-        The overlapping pairs in the order of the data.
-    """
-    text = dataset.task.kind == "text"
-    runs: dict[tuple[str, ...], list[tuple[str, str]]] = defaultdict(list)
-    answers: dict[tuple[str, ...], list[tuple[str, str]]] = defaultdict(list)
-    sizes: dict[tuple[str, str], int] = {}
-    for user in dataset.users:
-        for item in holdout.members(user):
-            found = word_runs(item)
-            sizes[user.id, item.id] = len(found)
-            for run in found:
-                runs[run].append((user.id, item.id))
-            if text and (words := _words(item.answer or "")):
-                answers[words].append((user.id, item.id))
-    pairs = []
-    for user in dataset.users:
-        _, aside = holdout.set_aside(user)
-        for item in holdout.nonmembers(user):
-            if item in aside:
-                continue
-            found = word_runs(item)
-            shared = Counter(key for run in found for key in runs.get(run, ()))
-            hits = [k for k, n in shared.items() if n >= NEAR * (len(found) + sizes[k] - n)]
-            hits += answers.get(_words(item.answer or ""), []) if text else []
-            pairs += [Overlap(user.id, item.id, member, owner) for owner, member in dict.fromkeys(hits)]
-    return pairs
-
-
-def _words(text: str) -> tuple[str, ...]:
-    return tuple(re.findall(r"\w+", text.casefold()))
-
-
-def word_runs(item: Item) -> set[tuple[str, ...]]:
-    """Return the runs of five words in a record, without case and punctuation; a shorter one is one run."""
-    words = _words(f"{item.input} {item.answer or ''}")
-    return {words[i : i + _RUN] for i in range(max(len(words) - _RUN + 1, 1))} if words else set()

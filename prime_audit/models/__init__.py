@@ -17,7 +17,7 @@ from prime_audit.models.sentence_encoder import (
     load_sentence_encoder,
     read_sentence_folder,
 )
-from prime_audit.models.variants import score_lowercase, score_prefixed, score_repeated
+from prime_audit.models.variants import leaves_room, score_lowercase, score_prefixed, score_repeated
 
 __all__ = [
     "Draws",
@@ -35,6 +35,7 @@ __all__ = [
     "encode_all",
     "generate",
     "generation_overlap",
+    "leaves_room",
     "load_model",
     "load_sentence_encoder",
     "predict",

@@ -126,6 +126,22 @@ def score_prefixed(
     return score_encoded(lm, encoded, sizes, adapters=adapters, weights=weights, remap=remap)
 
 
+def leaves_room(lm: LanguageModel, examples: Sequence[Example], shot: Example, loss: str) -> bool:
+    """Says whether a record fits before each of some records within the model's context.
+
+    Args:
+        lm: The model.
+        examples: The records.
+        shot: What would stand before them.
+        loss: ``answer`` or ``full``.
+
+    Returns:
+        False if `score_prefixed` would refuse one of them.
+    """
+    longest = max((len(one.ids) for one in encode_all(lm, examples, loss)), default=0)
+    return longest + len(_with_separator(lm, [shot])[shot]) <= lm.max_tokens
+
+
 def _shots_per_record(
     shots: Sequence[Example] | Sequence[Sequence[Example]], count: int
 ) -> list[list[Example]]:

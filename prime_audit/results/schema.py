@@ -229,12 +229,16 @@ class Reverted(_Frozen):
 
 
 class Coverage(_Frozen):
-    """What was asked for and what came of it; an entry is a method or `method/attack`."""
+    """What was asked for and what came of it; an entry is a method or `method/attack`.
+
+    `partial` says of what was run that it was run on some of a method's models only.
+    """
 
     requested: tuple[str, ...]
     run: tuple[str, ...]
     failed: tuple[Gap, ...] = ()
     skipped: tuple[Gap, ...] = ()
+    partial: tuple[Gap, ...] = ()
     reverted: tuple[Reverted, ...] = ()
 
     @model_validator(mode="after")

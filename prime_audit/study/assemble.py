@@ -30,13 +30,13 @@ from prime_audit.results import (
 )
 from prime_audit.study.blind import paper_blind_panel
 from prime_audit.study.collect import Collector
-from prime_audit.study.counterfactual import rerun_method
 from prime_audit.study.doses import dose_metrics
 from prime_audit.study.identity import identity_of
 from prime_audit.study.plan_attacks import CONTROL_BASE
 from prime_audit.study.planner import OWN_MODULE, PLACEBO, WITHOUT
 from prime_audit.study.premise import premise_metrics, searching_methods
 from prime_audit.study.privacy import privacy_metrics
+from prime_audit.study.remaking import bound_to_records, rerun_method
 from prime_audit.study.swap_metrics import pool_metrics, swap_metrics
 from prime_audit.study.units import Outputs
 from prime_audit.study.utility import utility_metrics
@@ -202,14 +202,20 @@ _WHY = {
     "reference": "against itself the base is one half by definition",
     "shadows": "it has no shadows",
     "corpus": "there are no public users whose words could be counted",
-    "prefixed": "no pass after other records was run for it",
-    "prefixed_members": "no other sharer's members are known to whoever attacks it",
+    "prefixed": "no other record was put before its records: there is none, no pass was asked for, or the "
+    "longest record leaves no room within training.max_tokens",
+    "prefixed_members": "no other sharer is merged in it whose members could be known and leave room before "
+    "its records",
 }
 
 
 def _lacking(bench: Workbench, method: str, attack: str, parts: Sequence[str], outputs: Outputs) -> str:
     """Why an attack was not run on a method."""
     if "shadows" in parts:
+        shadows, of = bench.config.audit.shadows, [m for m in bench.config.methods if m.id == method]
+        why = next(filter(None, map(bound_to_records, of)), "")
+        if why and shadows is not None and shadows.weights == "remade":
+            return f"its merge cannot be made again of shadows: {why}"
         for target in bench.dataset.targets:
             skipped = outputs.get(f"shade/{method}/{target.id}", {}).get("skipped")
             if skipped:
@@ -223,7 +229,7 @@ def _coverage(bench: Workbench, tables: AuditTables, outputs: Outputs) -> Covera
     methods = [method.id for method in bench.config.methods]
     attacked_keys = set(tables.run)
     attacked = [f"{method}/{attack}" for method, attack in tables.run]
-    reached = {method for method, _ in tables.run}
+    reached = {method for method, _ in (*tables.run, *tables.lacking)}
     skipped = [
         Gap(id=f"{method}/attacks", reason="it deploys no module, so no module was attacked")
         for method in methods
@@ -234,6 +240,7 @@ def _coverage(bench: Workbench, tables: AuditTables, outputs: Outputs) -> Covera
         for (method, attack), parts in tables.lacking.items()
         if not (method == CONTROL_BASE and (method, attack) in attacked_keys)
     ]
+    skipped += tables.unmade
     run = (*methods, *dict.fromkeys(attacked))
     reverted = {
         method: tuple(t.id for t in bench.dataset.targets if outputs[f"deploy/{method}/{t.id}"]["reverted"])
@@ -246,5 +253,9 @@ def _coverage(bench: Workbench, tables: AuditTables, outputs: Outputs) -> Covera
         requested=(*run, *(gap.id for gap in skipped)),
         run=run,
         skipped=tuple(skipped),
+        partial=tuple(
+            Gap(id=f"{method}/{attack}", reason=f"run on {some} of {every} models")
+            for (method, attack), (some, every) in tables.partial.items()
+        ),
         reverted=tuple(Reverted(method=m, targets=names) for m, names in reverted.items() if names),
     )

@@ -7,10 +7,11 @@ import numpy as np
 from attacks.statistics import UserScores
 from prime_audit.audit import Panel
 from prime_audit.audit.blind import blind_scores, date_numbers
+from prime_audit.audit.paper import SAME_RECORDS
 from prime_audit.study.workbench import Workbench
 
 
-def blind_panel(bench: Workbench, users: Sequence[str]) -> Panel | None:
+def blind_panel(bench: Workbench, users: Sequence[str]) -> Panel | str:
     """Scores users' audited records by their texts, within each user.
 
     Args:
@@ -18,14 +19,14 @@ def blind_panel(bench: Workbench, users: Sequence[str]) -> Panel | None:
         users: Whose records are scored.
 
     Returns:
-        The panel; None where there are too few records for folds.
+        The panel; or why there is none.
     """
     texts, dates, owners = _records(bench, users)
     member = np.concatenate([bench.member(user) for user in users])
     seed = bench.seeds.integer("blind") % 2**32
     found = blind_scores(texts, member, owners, date_numbers(dates), seed)
     if found.scores is None:
-        return None
+        return found.reason
     places = np.array(owners)
     panel_users = tuple(
         UserScores(user, member[places == user], found.scores[places == user][None]) for user in sorted(users)
@@ -35,7 +36,7 @@ def blind_panel(bench: Workbench, users: Sequence[str]) -> Panel | None:
 
 def paper_blind_panel(
     bench: Workbench, selected: Mapping[str, Sequence[str]], pool: Sequence[str]
-) -> Panel | None:
+) -> Panel | str:
     """Scores the pool's records by their texts, once per target: is the record's owner merged for it?
 
     Args:
@@ -44,7 +45,7 @@ def paper_blind_panel(
         pool: The sharers whose records are scored, in the order of the evidence.
 
     Returns:
-        The panel, its users being the targets; None where some target has too few records for folds.
+        The panel, its users being the targets; or why there is none.
     """
     texts, dates, owners = _records(bench, pool)
     numbers, seed = date_numbers(dates), bench.seeds.integer("blind") % 2**32
@@ -53,10 +54,10 @@ def paper_blind_panel(
         member = np.isin(np.array(owners), list(chosen))
         found = blind_scores(texts, member, owners, numbers, seed)
         if found.scores is None:
-            return None
+            return f"{found.reason} (target {target})"
         users.append(UserScores(target, member, found.scores[None]))
-    total = len(texts) * len(users)
-    return Panel(tuple(users), total, total, oriented=False, copies_loss=False)
+    total = len(texts)
+    return Panel(tuple(users), total, total, oriented=False, copies_loss=False, no_interval=SAME_RECORDS)
 
 
 def _records(bench: Workbench, users: Sequence[str]) -> tuple[list[str], list[str | None], list[str]]:

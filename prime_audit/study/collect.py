@@ -9,6 +9,7 @@ from attacks import Evidence, ShadowScores, TokenScores
 from prime_audit.audit import Scored, Subjects
 from prime_audit.personalize import METHODS
 from prime_audit.study.blind import blind_panel
+from prime_audit.study.corpus import corpus
 from prime_audit.study.parts import Part
 from prime_audit.study.passes import POPULATION as UNSEEN
 from prime_audit.study.passes import parts_needed
@@ -16,7 +17,6 @@ from prime_audit.study.plan_attacks import CONTROL_BASE, POPULATION, PRETRAINED
 from prime_audit.study.planner import OWN_MODULE, PLACEBO, WITHOUT, audited_sharers
 from prime_audit.study.shading import population_shadows, shadow_scores
 from prime_audit.study.units import Outputs
-from prime_audit.study.unseen import corpus
 from prime_audit.study.workbench import Workbench
 
 

@@ -9,22 +9,11 @@ little in whatever fits the target.
 import numpy as np
 
 from attacks import TokenScores
-from prime_audit.config import MethodConfig, PrimeMethod, StudyConfig
+from prime_audit.config import MethodConfig
 from prime_audit.personalize import METHODS, carry_out
-from prime_audit.study.feasible import named_by
 from prime_audit.study.units import Output
 from prime_audit.study.work import context_of, score_adapter
 from prime_audit.study.workbench import Workbench
-
-
-def rerun_method(config: StudyConfig) -> MethodConfig:
-    """Returns the method that is made again: the first search, or else the first merging method.
-
-    Args:
-        config: A study with at least one method about sharers.
-    """
-    merging = [m for m in config.methods if METHODS[m.kind].subject == "sharer" and named_by(m) is None]
-    return next((method for method in merging if isinstance(method, PrimeMethod)), merging[0])
 
 
 def score_without(

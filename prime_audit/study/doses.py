@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from attacks import ATTACKS, missing
+from attacks import ATTACKS, missing, usable
 from attacks.statistics import mean_interval, rank_correlation, standardised_gap
 from prime_audit.audit import Scored
 from prime_audit.audit.panel import Flips
@@ -68,8 +68,10 @@ def _doses(
             weight = weights.get(sharer, 0.0)
             if weight == 0 or missing(attack, entry.evidence):
                 continue
-            scores = (1 if attack.oriented else entry.signs[0]) * attack.score(entry.evidence)
-            gap = standardised_gap(scores[flips[sharer]], scores[~flips[sharer]])
+            mask = usable(attack, entry.evidence)
+            kept, member = entry.evidence.take(np.flatnonzero(mask)), flips[sharer][mask]
+            scores = (1 if attack.oriented else entry.signs[0]) * attack.score(kept)
+            gap = standardised_gap(scores[member], scores[~member])
             if gap is not None:
                 share = abs(weight) / float(np.linalg.norm(list(weights.values())))
                 # Gaps that differ by rounding alone are one rank: a common factor moves none.

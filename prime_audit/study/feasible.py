@@ -1,22 +1,17 @@
 """What a study asks for, checked against its data before any compute."""
 
-from prime_audit.config import LoraHubMethod, MethodConfig, PrimeMethod, StudyConfig
+from prime_audit.config import LoraHubMethod, PrimeMethod, StudyConfig
 from prime_audit.config.explain import nearest
 from prime_audit.errors import ConfigError, DataError
 from prime_audit.modules import promised
 from prime_audit.personalize import METHODS, check_budget, least_starts, selection_size
 from prime_audit.study.feasible_audit import check_audit
 from prime_audit.study.premise import searching_methods
+from prime_audit.study.remaking import named_by
 from prime_audit.study.workbench import Workbench
 
 # With fewer records of a sharer there is no member to compare with a non-member.
 LEAST_AUDITED = 2
-
-
-def named_by(method: MethodConfig) -> str | None:
-    """Returns the id of the method that a control is built from; None for any other method."""
-    of: str | None = getattr(method, "of", None)
-    return of
 
 
 def check_feasible(bench: Workbench) -> None:

@@ -5,9 +5,13 @@ from collections.abc import Sequence
 from attacks import ATTACKS
 from prime_audit.config import MethodConfig
 from prime_audit.config.explain import nearest
-from prime_audit.errors import ConfigError
+from prime_audit.errors import ConfigError, DataError
 from prime_audit.personalize import METHODS
+from prime_audit.study.remaking import bound_to_records, rerun_method
 from prime_audit.study.workbench import Workbench
+
+# A shadow is trained on half of a history.
+LEAST_HALVED = 2
 
 
 def check_audit(bench: Workbench, merging: Sequence[MethodConfig]) -> None:
@@ -34,6 +38,7 @@ def check_audit(bench: Workbench, merging: Sequence[MethodConfig]) -> None:
                 )
     _check_attacks(bench)
     _check_sizes(bench)
+    _check_made_again(bench, merging)
     if bench.config.sharers.privacy is not None:
         for name in ("shadows", "swaps"):
             if getattr(audit, name) is not None:
@@ -70,10 +75,29 @@ def _check_attacks(bench: Workbench) -> None:
                 f"audit.attacks: {name} compares with shadow modules, and the study trains none",
                 hint="add 'audit.shadows: {count: 8}', or leave the attack out",
             )
+        if "prefixed_members" in ATTACKS[name].needs and bench.config.sharers.per_target < 2:
+            raise ConfigError(
+                f"audit.attacks: {name} is made by another sharer of the same merge, and there is none",
+                hint="raise sharers.per_target to at least 2, or leave the attack out",
+            )
         if "corpus" in ATTACKS[name].needs and not bench.dataset.public:
             raise ConfigError(
                 f"audit.attacks: {name} needs the word counts of public users, and the data hold none",
                 hint="add users with the role 'public', or leave the attack out",
+            )
+
+
+def _check_made_again(bench: Workbench, merging: Sequence[MethodConfig]) -> None:
+    """Refuses a swap through a method that holds more of the sharers' records than their modules."""
+    swaps = bench.config.audit.swaps
+    if swaps is None or not merging:
+        return
+    named = [m for m in merging if m.id in swaps.methods] if swaps.methods else [rerun_method(bench.config)]
+    for method in named:
+        if why := bound_to_records(method):
+            raise ConfigError(
+                f"audit.swaps: method {method.id} cannot be made again of swapped modules: {why}",
+                hint="name other methods in audit.swaps.methods",
             )
 
 
@@ -85,6 +109,14 @@ def _check_sizes(bench: Workbench) -> None:
             f"audit.shadows.sharers is {audit.shadows.sharers}, but the data hold {there} sharers",
             hint="lower it, or leave it out to give every sharer shadows",
         )
+    if audit.shadows is not None:
+        short = [user for user in bench.shadows.keep if len(bench.dataset.user(user).history) < LEAST_HALVED]
+        if short:
+            raise DataError(
+                f"audit.shadows halves histories, and these hold fewer than {LEAST_HALVED} records: "
+                f"{', '.join(short[:10])}",
+                hint="leave these users out, or give fewer sharers shadows (audit.shadows.sharers)",
+            )
     if audit.pools is not None and there // 2 < wanted:
         raise ConfigError(
             f"audit.pools halves the {there} sharers, but each target gets {wanted} (sharers.per_target)",

@@ -12,6 +12,7 @@ from attacks import ATTACKS, TokenScores
 from prime_audit.models import (
     Example,
     generation_overlap,
+    leaves_room,
     score_lowercase,
     score_neighbours,
     score_prefixed,
@@ -20,7 +21,6 @@ from prime_audit.models import (
 )
 from prime_audit.modules import AdapterBank, LoraModule, gradient_norms
 from prime_audit.study.parts import Part
-from prime_audit.study.unseen import Unseen, draw_unseen
 from prime_audit.study.workbench import Workbench
 
 # Parts that a pass of a deployed model measures; the others need passes of other models.
@@ -46,20 +46,16 @@ class Probe:
     Attributes:
         subjects: Whose audited records are scored, in this order.
         module: What is deployed; None for the base.
+        merged: The users whose modules are in it with a weight other than 0.
         sharer_norm: Mean norm of the modules that it is made from.
         base_overlap: The base's generation overlap on the same records, which is subtracted.
     """
 
     subjects: tuple[str, ...]
     module: LoraModule | None
+    merged: tuple[str, ...] = ()
     sharer_norm: float = 0.0
     base_overlap: NDArray[np.float64] | None = None
-
-
-def unseen_of(bench: Workbench) -> Unseen:
-    """Returns the study's known non-members."""
-    passes = bench.config.audit.passes
-    return draw_unseen(bench.dataset, bench.seeds, passes.shots, passes.population)
 
 
 def measure(bench: Workbench, probe: Probe, parts: Sequence[str]) -> dict[str, Part]:
@@ -69,7 +65,7 @@ def measure(bench: Workbench, probe: Probe, parts: Sequence[str]) -> dict[str, P
         bench: The workbench.
         probe: The model and the subjects.
         parts: Which of `MEASURED`; what this study cannot give is left out: no query to put before a record
-            or to compare it with, no second sharer whose members are known.
+            or to compare it with, no room before a record, no second sharer whose members are known.
 
     Returns:
         The parts by name; ``population`` becomes ``population.target`` and ``population.repeated``.
@@ -85,7 +81,7 @@ def measure(bench: Workbench, probe: Probe, parts: Sequence[str]) -> dict[str, P
 
 def population(bench: Workbench, module: LoraModule | None, *, repeated: bool) -> dict[str, Part]:
     """Scores the known non-members with a model; nothing if the study has none."""
-    examples = [bench.example(item) for item in unseen_of(bench).population]
+    examples = [bench.example(item) for item in bench.unseen.population]
     if not examples:
         return {}
     how = _how(bench, module, len(examples))
@@ -120,26 +116,44 @@ def _repeated(bench: Workbench, probe: Probe) -> Part:
 
 
 def _prefixed(bench: Workbench, probe: Probe) -> Part | None:
-    shots = [bench.example(item) for item in unseen_of(bench).shots]
-    if not shots:
-        return None
+    shots = [bench.example(item) for item in bench.unseen.shots]
     examples = _examples(bench, probe)
+    if not shots or not leaves_room(bench.base, examples, shots[0], bench.config.training.loss):
+        return None
     return score_prefixed(bench.base, examples, shots, **_how(bench, probe.module, len(examples)))
 
 
 def _prefixed_members(bench: Workbench, probe: Probe) -> Part | None:
     """After members of the next sharer in the merge: what a sharer knows who attacks another one."""
-    if len(probe.subjects) < 2:
-        return None
     found = []
-    for place, user in enumerate(probe.subjects):
-        other = bench.dataset.user(probe.subjects[(place + 1) % len(probe.subjects)])
-        known = bench.holdout.members(other)[: bench.config.audit.passes.shots]
+    for user in probe.subjects:
+        other = next_sharer(probe.merged, user)
+        if other is None:
+            return None
+        known = bench.holdout.members(bench.dataset.user(other))[: bench.config.audit.passes.shots]
         shots = [bench.example(item) for item in known]
         examples = bench.examples(user)
+        if not leaves_room(bench.base, examples, shots[0], bench.config.training.loss):
+            return None
         how = _how(bench, probe.module, len(examples))
         found.append(score_prefixed(bench.base, examples, shots, **how))
     return TokenScores.concat(found)
+
+
+def next_sharer(merged: Sequence[str], user: str) -> str | None:
+    """Returns whose members are known to whoever attacks a user's records: another sharer of the merge.
+
+    Args:
+        merged: The sharers with a weight other than 0; somebody without one is in no merge.
+        user: Who is attacked.
+
+    Returns:
+        The one after this user, in turn; None if there is nobody else.
+    """
+    if user in merged:
+        start = merged.index(user) + 1
+        return next((other for other in (*merged[start:], *merged[: start - 1])), None)
+    return merged[0] if merged else None
 
 
 def _neighbours(bench: Workbench, probe: Probe) -> Part:

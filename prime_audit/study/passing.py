@@ -44,7 +44,8 @@ def pass_deployed(
     module = None if deployed["adapter"] is None else read_module(bench.adapter_path(method, target))
     sources = deployed["sources"]
     norm = float(np.mean([bench.module(user).norm() for user in sources])) if sources else 0.0
-    probe = Probe(tuple(subjects), module, norm, _base_overlap(bench, subjects, parts))
+    merged = tuple(user for user, weight in zip(sources, deployed["weights"], strict=True) if weight)
+    probe = Probe(tuple(subjects), module, merged, norm, _base_overlap(bench, subjects, parts))
     return _saved(bench, name, measure(bench, probe, parts))
 
 
@@ -52,7 +53,7 @@ def pass_own(bench: Workbench, name: str, user: str, parts: Sequence[str]) -> Ou
     """Measures a sharer's own module on the sharer's records."""
     module = bench.module(user)
     kept = [part for part in parts if part != "prefixed_members"]
-    probe = Probe((user,), module, module.norm(), _base_overlap(bench, (user,), parts))
+    probe = Probe((user,), module, (user,), module.norm(), _base_overlap(bench, (user,), parts))
     return _saved(bench, name, measure(bench, probe, kept))
 
 

@@ -7,11 +7,10 @@ from typing import Any
 from prime_audit.config import MethodConfig
 from prime_audit.personalize import METHODS
 from prime_audit.study import passing, pooling, shading, swapping
-from prime_audit.study.counterfactual import rerun_method
-from prime_audit.study.feasible import named_by
 from prime_audit.study.identity import identity_of
 from prime_audit.study.passes import MEASURED, NOT_OF_BASE, parts_needed
 from prime_audit.study.planner import OWN_MODULE, Planner, alone, audited_sharers, digest_items, trainer
+from prime_audit.study.remaking import bound_to_records, named_by, rerun_method
 from prime_audit.study.units import Output, Outputs
 
 PRETRAINED = "control-pretrained"
@@ -139,7 +138,7 @@ def _asked_about(planner: Planner, outputs: Outputs) -> set[str]:
 
 def _shadows(planner: Planner, adapted: Sequence[str], gates: Sequence[str]) -> None:
     bench, settings = planner.bench, planner.config.audit.shadows
-    keep = bench.shadows.keep
+    keep, remade = bench.shadows.keep, settings is not None and settings.weights == "remade"
     part = {
         **planner.root,
         **trainer(),
@@ -170,6 +169,8 @@ def _shadows(planner: Planner, adapted: Sequence[str], gates: Sequence[str]) -> 
     for method, target in attacked(planner):
         if METHODS[method.kind].subject != "sharer" or named_by(method) is not None:
             continue
+        if remade and bound_to_records(method):
+            continue
         name, deploy = f"shade/{method.id}/{target}", f"deploy/{method.id}/{target}"
 
         def run(
@@ -195,6 +196,7 @@ def _swaps(planner: Planner, adapted: Sequence[str], trained: Sequence[str], gat
         "swaps": settings.model_dump(mode="json", exclude={"methods"}) if settings else None,
         "data": bench.dataset.digest,
         "calibration": planner.config.sharers.calibration,
+        "form": 2,  # of the output; raised where it changes
     }
     names = []
     for user, swaps in bench.swaps.swaps.items():
@@ -230,6 +232,7 @@ def _pools(planner: Planner, adapted: Sequence[str], trained: Sequence[str], gat
         **planner.histories(),
         "per_target": planner.config.sharers.per_target,
         "embedder": bench.embedder_part,
+        "form": 2,
     }
     planner.add("select-pools", part, adapted, partial(alone, pooling.select_pools, bench))
     for method, target in attacked_of(

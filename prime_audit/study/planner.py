@@ -15,10 +15,10 @@ from prime_audit.errors import ConfigError
 from prime_audit.modules import GateSettings
 from prime_audit.personalize import METHODS
 from prime_audit.study import work
-from prime_audit.study.counterfactual import rerun_method, score_without
-from prime_audit.study.feasible import named_by
+from prime_audit.study.counterfactual import score_without
 from prime_audit.study.identity import identity_of
 from prime_audit.study.premise import attack_candidates, searching_methods
+from prime_audit.study.remaking import named_by, rerun_method
 from prime_audit.study.units import Output, Outputs, Unit, unit_key
 from prime_audit.study.workbench import Workbench
 

@@ -44,13 +44,16 @@ def pool_merges(bench: Workbench, method: MethodConfig, target: str, selected: O
         selected: Output of `select_pools`.
 
     Returns:
-        Per sharer and rank: its score where its own pool is merged and where the other one is, in nats.
+        Per sharer and rank: its score where its own pool is merged and where the other one is, in nats, and
+        the weight of its module in the former.
     """
     modules: dict[str, list[LoraModule]] = {}
+    weights: dict[str, float] = {}
     for name in POOLS:
         context = context_of(bench, method, target, selected[name][target])
-        adapter = carry_out(METHODS[method.kind], context, method).adapter
-        modules[name] = [] if adapter is None else [adapter]
+        deployed = carry_out(METHODS[method.kind], context, method)
+        modules[name] = [] if deployed.adapter is None else [deployed.adapter]
+        weights |= dict(zip(deployed.sources, map(float, deployed.weights), strict=True))
     found = []
     for name, other in zip(POOLS, reversed(POOLS), strict=True):
         for rank, sharer in enumerate(selected[name][target]):
@@ -60,6 +63,7 @@ def pool_merges(bench: Workbench, method: MethodConfig, target: str, selected: O
                 {
                     "sharer": sharer,
                     "rank": rank,
+                    "weight": weights.get(sharer, 0.0),
                     "records": records,
                     "merged": merged[records],
                     "apart": apart[records],

@@ -17,7 +17,7 @@ from prime_audit.modules import (
 )
 from prime_audit.personalize import METHODS, carry_out
 from prime_audit.study.parts import Parts
-from prime_audit.study.passes import POPULATION, unseen_of
+from prime_audit.study.passes import POPULATION
 from prime_audit.study.units import Output
 from prime_audit.study.work import context_of, train_alike, trained_alike
 from prime_audit.study.workbench import Workbench
@@ -118,7 +118,7 @@ def _remade(
 def _shade(bench: Workbench, name: str, subjects: Sequence[str], merges: Sequence[Merge]) -> Output:
     """Scores the subjects' records, and the known non-members, with every shadow merge."""
     own = [example for user in subjects for example in bench.examples(user)]
-    others = [bench.example(item) for item in unseen_of(bench).population]
+    others = [bench.example(item) for item in bench.unseen.population]
     rows = []
     for modules, weights in merges:
         examples = [*own, *others]
@@ -143,7 +143,7 @@ def _shade_base(bench: Workbench, name: str, subjects: Sequence[str], count: int
     """Where the base was deployed, its shadows are the base too: the very scores that are compared with."""
     scores = np.concatenate([bench.evidence(f"score/base/{user}").mean() for user in subjects])
     parts = {"phi": np.tile(scores, (count, 1))}
-    if others := [bench.example(item) for item in unseen_of(bench).population]:
+    if others := [bench.example(item) for item in bench.unseen.population]:
         known = score_tokens(
             bench.base, others, loss=bench.config.training.loss, remap=bench.token_numbers
         ).mean()

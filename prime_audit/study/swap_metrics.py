@@ -1,8 +1,8 @@
 """Figures of the swap designs: what one record changes in a merge, and what a whole sharer changes."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
 
 import numpy as np
 
@@ -11,12 +11,16 @@ from prime_audit.core import Seeds
 from prime_audit.results import CI, Metric, N, SliceValue
 from prime_audit.study.units import Outputs
 
+_NOBODY: Final = "no merge holds a module that could be compared"
+
 
 def swap_metrics(outputs: Outputs, seeds: Seeds) -> list[Metric]:
     """Collects the matched swaps of records.
 
     A swap's change is the mean of how much likelier each of its two records is under the merge that holds
-    it; it is averaged over targets first, then over a sharer's swaps. The coin decided which of the two was
+    it, where the module's weight is negative with its sign turned over; it is averaged over targets first,
+    then over a sharer's swaps. Merges without the module (weight 0, or the base in their place) are counted
+    as attempted and left out: there is nothing in them to see. The coin decided which of the two records was
     the member, so the test flips the sign of whole swaps.
 
     Args:
@@ -34,9 +38,9 @@ def swap_metrics(outputs: Outputs, seeds: Seeds) -> list[Metric]:
             by_swap: dict[tuple[str, int], list[float]] = defaultdict(list)
             for gap in gaps:
                 if gap["weights"] == weights:
-                    by_swap[gap["sharer"], gap["swap"]].append((gap["member"] + gap["nonmember"]) / 2)
-            changes = {key: float(np.mean(values)) for key, values in by_swap.items()}
-            metrics += _figures("swap", method, {"weights": weights}, changes, seeds, "nats per token")
+                    change = _oriented(gap["weight"], (gap["member"] + gap["nonmember"]) / 2)
+                    by_swap[gap["sharer"], gap["swap"]] += change
+            metrics += _figures("swap", method, {"weights": weights}, by_swap, seeds, "nats per token")
     return metrics
 
 
@@ -44,7 +48,8 @@ def pool_metrics(outputs: Outputs, seeds: Seeds) -> list[Metric]:
     """Collects the sharer-level swap.
 
     A sharer's change is its user-inference score where its own pool is merged minus that where the other one
-    is, for the same targets and records, so that resembling the target cancels.
+    is, for the same targets and records, so that resembling the target cancels. Where the weight of the
+    sharer's module is negative its sign is turned over; a sharer of weight 0 is attempted and left out.
 
     Args:
         outputs: Outputs of all units; those of ``pool/<method>/...`` are read.
@@ -62,15 +67,28 @@ def pool_metrics(outputs: Outputs, seeds: Seeds) -> list[Metric]:
             kept = [score for score in scores if score["records"] == records]
             by_sharer: dict[tuple[str, int], list[float]] = defaultdict(list)
             for score in kept:
-                by_sharer[score["sharer"], 0].append(score["merged"] - score["apart"])
-            changes = {key: float(np.mean(values)) for key, values in by_sharer.items()}
+                change = _oriented(score["weight"], score["merged"] - score["apart"])
+                by_sharer[score["sharer"], 0] += change
             part = {"records": records}
-            metrics += _figures("user", method, part, changes, seeds, "nats per record")
-            merged = np.array([score["merged"] for score in kept])
-            apart = np.array([score["apart"] for score in kept])
-            found = Estimate(auc(merged, apart), None, "") if len(kept) else Estimate(None, None, "no sharer")
-            metrics.append(_metric("user.auc", method, part, found, len(kept), len(by_sharer), "probability"))
+            metrics += _figures("user", method, part, by_sharer, seeds, "nats per record")
+            merged, apart = (
+                np.array([one for score in kept for one in _oriented(score["weight"], score[side])])
+                for side in ("merged", "apart")
+            )
+            found = Estimate(auc(merged, apart), None, "") if len(merged) else Estimate(None, None, _NOBODY)
+            n = N(
+                attempted=len(kept),
+                scored=len(merged),
+                failed=0,
+                users=len({score["sharer"] for score in kept if score["weight"]}),
+            )
+            metrics.append(_metric("user.auc", method, part, found, n, "probability"))
     return metrics
+
+
+def _oriented(weight: float, value: float) -> list[float]:
+    """A value seen from a module's side; nothing where the merge does not hold the module."""
+    return [] if weight == 0 else [value if weight > 0 else -value]
 
 
 def _by_method(outputs: Outputs, stage: str) -> Mapping[str, list[Mapping[str, Any]]]:
@@ -86,22 +104,26 @@ def _figures(
     name: str,
     method: str,
     part: Mapping[str, SliceValue],
-    changes: Mapping[tuple[str, int], float],
+    changes: Mapping[tuple[str, int], Sequence[float]],
     seeds: Seeds,
     unit: str,
 ) -> Iterator[Metric]:
+    """The mean change, the share of changes above zero, and the test, over a sharer's changes by target."""
+    known = {key: float(np.mean(values)) for key, values in changes.items() if values}
     by_sharer: dict[str, list[float]] = defaultdict(list)
-    for (sharer, _), change in changes.items():
+    for (sharer, _), change in known.items():
         by_sharer[sharer].append(change)
-    count, sharers = len(changes), len(by_sharer)
+    n = N(attempted=len(changes), scored=len(known), failed=0, users=len(by_sharer))
+    nothing = Estimate(None, None, _NOBODY)
     means = np.array([np.mean(values) for values in by_sharer.values()])
-    yield _metric(f"{name}.gap", method, part, mean_interval(means, unit="sharers"), count, sharers, unit)
-    values = np.array(list(changes.values()))
-    above = Estimate(float(((values > 0) + 0.5 * (values == 0)).mean()), None, "")
-    yield _metric(f"{name}.share", method, part, above, count, sharers, "probability")
+    gap = mean_interval(means, unit="sharers") if known else nothing
+    yield _metric(f"{name}.gap", method, part, gap, n, unit)
+    values = np.array(list(known.values()))
+    above = Estimate(float(((values > 0) + 0.5 * (values == 0)).mean()), None, "") if known else nothing
+    yield _metric(f"{name}.share", method, part, above, n, "probability")
     rng = seeds.generator("sign-flips", name, method, *map(str, part.values()))
-    p = Estimate(sign_flip(values, rng), None, "")
-    yield _metric(f"{name}.p", method, part, p, count, sharers, "probability")
+    p = Estimate(sign_flip(values, rng), None, "") if known else nothing
+    yield _metric(f"{name}.p", method, part, p, n, "probability")
 
 
 def _metric(
@@ -109,8 +131,7 @@ def _metric(
     method: str,
     part: Mapping[str, SliceValue],
     estimate: Estimate,
-    scored: int,
-    users: int,
+    n: N,
     unit: str,
 ) -> Metric:
     interval = estimate.interval
@@ -128,7 +149,7 @@ def _metric(
         ci=None
         if interval is None
         else CI(low=interval.low, high=interval.high, level=interval.level, how=interval.how),
-        n=N(attempted=scored, scored=scored, failed=0, users=users),
+        n=n,
         direction=None if name.endswith(".p") else "lower",
         unit=unit,
     )

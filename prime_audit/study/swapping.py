@@ -43,7 +43,7 @@ def swap_own(bench: Workbench, user: str) -> Output:
     for index in range(len(bench.swaps.swaps[user])):
         with_record: Merge = ((bench.module(user),), (1.0,))
         without: Merge = ((_swapped(bench, user, index),), (1.0,))
-        found.append(_gap(bench, user, index, "own", with_record, without))
+        found.append(_gap(bench, user, index, "own", 1.0, with_record, without))
     return {"gaps": found}
 
 
@@ -64,19 +64,21 @@ def swap_merge(
 
     Returns:
         ``gaps``: per swap, in nats per token, how much likelier the record is under the merge that holds it,
-        for the member and for the record that takes its place.
+        for the member and for the record that takes its place, with the weight of the sharer's module.
     """
     found = []
+    weights = dict(zip(deployed["sources"], deployed["weights"], strict=True))
     now: Merge = ((), ())
     if deployed["adapter"] is not None:
         now = ((read_module(bench.adapter_path(method.id, target)),), (1.0,))
     for user in similarity:
+        weight = float(weights.get(user, 0.0))
         for index in range(len(bench.swaps.swaps[user])):
             frozen = _frozen(bench, deployed, now, user, index)
             if frozen is not None:
-                found.append(_gap(bench, user, index, "frozen", now, frozen))
+                found.append(_gap(bench, user, index, "frozen", weight, now, frozen))
             remade = _remade(bench, method, target, similarity, user, index)
-            found.append(_gap(bench, user, index, "remade", now, remade))
+            found.append(_gap(bench, user, index, "remade", weight, now, remade))
     return {"gaps": found}
 
 
@@ -111,7 +113,7 @@ def _remade(
 
 
 def _gap(
-    bench: Workbench, user: str, index: int, weights: Weights, now: Merge, swapped: Merge
+    bench: Workbench, user: str, index: int, weights: Weights, weight: float, now: Merge, swapped: Merge
 ) -> dict[str, object]:
     history = bench.dataset.user(user).history
     swap = bench.swaps.swaps[user][index]
@@ -121,6 +123,7 @@ def _gap(
         "sharer": user,
         "swap": index,
         "weights": weights,
+        "weight": weight,
         "member": float(change[0]),
         "nonmember": float(-change[1]),
     }

@@ -20,10 +20,12 @@ from prime_audit.data import (
     PoolDesign,
     ShadowDesign,
     SwapDesign,
+    Unseen,
     User,
     draw_pools,
     draw_shadows,
     draw_swaps,
+    draw_unseen,
 )
 from prime_audit.models import (
     Example,
@@ -99,6 +101,12 @@ class Workbench:
         settings = self.config.audit.swaps
         users = self.dataset.sharers if settings else ()
         return draw_swaps(users, self.holdout, self.seeds, settings.records if settings else 0)
+
+    @cached_property
+    def unseen(self) -> Unseen:
+        """The study's known non-members."""
+        passes = self.config.audit.passes
+        return draw_unseen(self.dataset, self.seeds, passes.shots, passes.population)
 
     @cached_property
     def pools(self) -> PoolDesign:

@@ -10,7 +10,7 @@ from attacks import Evidence, ShadowScores, TokenScores
 from attacks.statistics import UserScores, auc
 from prime_audit.audit import AuditTables, Panel, Scored, Subjects, audit
 from prime_audit.audit.panel import build_panel
-from prime_audit.audit.verdict import with_repeats
+from prime_audit.audit.verdict import TestKey, run_tests, with_repeats
 from prime_audit.core import Seeds
 from prime_audit.results import Finding
 
@@ -307,6 +307,75 @@ def test_what_a_merge_keeps_of_the_own_modules_leak() -> None:
     aucs = [value(tables, "mia.auc", name, "reference") for name in ("merge", "control-own-module")]
     assert kept == pytest.approx(norm.ppf(aucs[0]) / norm.ppf(aucs[1]))
     assert 0 < kept < 1
+
+
+def test_what_is_kept_is_measured_over_the_people_of_both() -> None:
+    merged, own = scored(flips(), 0.03, 1), scored(flips(), 0.09, 1)
+    group = Subjects("sharer", {"merge": merged[:1]}, references={"control-own-module": own})
+    fewer = Subjects("sharer", {"merge": merged[:1]}, references={"control-own-module": own[:1]})
+    kept = [
+        value(
+            audit([one], flips(), ATTACKS, Seeds(1), 1000, "reference"), "mia.retained", "merge", "reference"
+        )
+        for one in (group, fewer)
+    ]
+    assert kept[0] == kept[1]
+
+
+def test_what_lacks_evidence_for_some_targets_is_counted() -> None:
+    entries = scored(flips(), 0.3, 1)
+    bare = replace(entries[1], evidence=replace(entries[1].evidence, reference=None))
+    group = Subjects("sharer", {"merge": [entries[0], bare]})
+    tables = audit([group], flips(), ("loss", "reference"), Seeds(1), 1000, "loss")
+    assert tables.partial == {("merge", "reference"): (1, 2)}
+
+
+def test_a_method_that_no_attack_could_be_run_on_has_a_finding() -> None:
+    other = scored(flips(), 0.3, 2)
+    bare = [replace(entry, evidence=replace(entry.evidence, reference=None)) for entry in other]
+    group = Subjects("sharer", {"merge": scored(flips(), 0.3, 1), "other": bare})
+    tables = audit([group], flips(), ("reference",), Seeds(1), 1000, "reference")
+    assert verdict(tables, "other")[0] == "inconclusive"
+    (found,) = [finding for finding in tables.findings if finding.method == "other"]
+    assert found.reason == "no attack could be run on it; what was skipped says why"
+
+
+def test_why_there_is_no_blind_control_is_kept() -> None:
+    group = Subjects("sharer", {"merge": scored(flips(), 0.3, 1)}, seen="too few records for folds")
+    tables = audit([group], flips(), ATTACKS, Seeds(1), 1000, "reference")
+    assert [(gap.id, gap.reason) for gap in tables.unmade] == [
+        ("control-blind/sharer", "too few records for folds")
+    ]
+
+
+class TestAttacksThatScoreOtherRecords:
+    def panels(self, leak: float, seed: int) -> dict[TestKey, Panel]:
+        """An attack on all records, and one that cannot score each user's first one."""
+        whole = build_panel(scored(flips(seed), leak, seed), flips(seed), KNOWN["reference"], KNOWN["loss"])
+        users = tuple(
+            UserScores(user.user, user.member[1:], user.scores[:, 1:] + 0.0) for user in whole.users
+        )
+        fewer = replace(whole, users=users, scored=whole.scored - len(users))
+        return {("sharer", "m", "all"): whole, ("sharer", "m", "fewer"): fewer}
+
+    def test_are_tested_beside_the_others_at_a_shared_level(self) -> None:
+        panels = self.panels(0.05, 3)
+        both = run_tests(panels, np.random.default_rng(1), 1000)
+        alone = run_tests(
+            {key: panel for key, panel in panels.items() if key[2] == "all"}, np.random.default_rng(1), 1000
+        )
+        key = ("sharer", "m", "all")
+        assert list(both) == list(panels)
+        assert both[key].p_adjusted == pytest.approx(min(1.0, 2 * alone[key].p_adjusted))
+        assert both[key].detectable > alone[key].detectable
+
+    @pytest.mark.parametrize("draws", [50, pytest.param(1000, marks=pytest.mark.long)])
+    def test_without_memory_rarely_reach_a_leak(self, draws: int) -> None:
+        found = 0
+        for seed in range(draws):
+            tested = run_tests(self.panels(0.0, seed), np.random.default_rng(seed), 199)
+            found += min(result.p_adjusted for result in tested.values()) <= 0.05
+        assert found <= (73 if draws == 1000 else 8)
 
 
 @pytest.mark.parametrize("sign", [1, -1])

@@ -8,7 +8,9 @@ from pydantic import ValidationError
 
 import prime_audit.config.load as loading
 from prime_audit.config import (
+    CANARY_TYPES,
     DEFAULT_ATTACKS,
+    CanariesConfig,
     OppuMethod,
     PrimeMethod,
     RagMethod,
@@ -136,6 +138,18 @@ def test_paths_start_at_the_study_and_overrides_at_the_working_directory(
     assert load_study(study, ["model.base=org/model"]).model.base == "org/model"
 
 
+def test_canaries_are_off_unless_asked_for(study: Path) -> None:
+    assert load_study(study).audit.canaries is None
+    study.write_text(MINIMAL + "audit: {canaries: {sharers: 8, types: [email, code], repetitions: [1]}}\n")
+    canaries = load_study(study).audit.canaries
+    assert canaries == CanariesConfig(sharers=8, types=("email", "code"), repetitions=(1,))
+    everything = load_study(study, ["audit.canaries={}"]).audit.canaries
+    assert everything is not None
+    assert everything.types == CANARY_TYPES
+    assert (everything.sharers, everything.repetitions) == (None, (1, 4, 16))
+    assert (everything.per_cell, everything.candidates) == (1, 1024)
+
+
 def test_bundled_studies_are_found_by_name(
     tmp_path: Path, study: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -189,6 +203,26 @@ def test_the_nearest_key_is_offered(study: Path) -> None:
         ),
         ("audit: {attacks: [loss, loss]}\n", "audit: attack 'loss' is listed twice"),
         ("audit: {canaries: 3}\n", "audit.canaries: should be "),
+        (
+            "audit: {canaries: {types: [email, pin]}}\n",
+            "audit.canaries.types[1]: 'pin' is not one of random-token",
+        ),
+        ("audit: {canaries: {types: []}}\n", "audit.canaries.types: "),
+        ("audit: {canaries: {types: [code, code]}}\n", "audit.canaries: type 'code' is listed twice"),
+        ("audit: {canaries: {repetitions: [4, 4]}}\n", "audit.canaries: repetition '4' is listed twice"),
+        (
+            "audit: {canaries: {repetitions: [0]}}\n",
+            "audit.canaries.repetitions[0]: should be greater than or equal to 1 (it is 0)",
+        ),
+        (
+            "audit: {canaries: {candidates: 1}}\n",
+            "audit.canaries.candidates: should be greater than or equal to 2",
+        ),
+        (
+            "audit: {canaries: {percell: 2}}\n",
+            "unknown key 'audit.canaries.percell'; did you mean 'audit.canaries.per_cell'?",
+        ),
+        ("audit: {design: prime-paper, canaries: {}}\n", "audit: 'canaries' needs 'design: holdout'"),
         ("gate: {rules: [{metric: m}]}\n", "gate.rules[0]: a rule needs 'min' or 'max'"),
         ("gate: {rules: [{metric: m, min: 1, max: 0}]}\n", "gate.rules[0]: 'min' is above 'max'"),
         ("gate: {rules: [{max: 1}]}\n", "the key 'gate.rules[0].metric' is missing"),

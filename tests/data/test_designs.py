@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,6 +17,8 @@ from prime_audit.data import (
     Item,
     User,
     draw_holdout,
+    draw_unseen,
+    everything_in,
     generated_dataset,
     make_dataset,
     overlaps,
@@ -162,6 +165,28 @@ def test_a_duplicate_that_is_not_audited_blurs_nothing() -> None:
     data = make_dataset(TASKS["lamp-4"], [a])
     design = Holdout({"a": (True, False, False)}, {}, {"a": (False, True, False)})
     assert [hit.nonmember for hit in overlaps(design, data)] == ["a-2"]
+
+
+def test_the_published_protocol_compares_sharers_with_one_another() -> None:
+    a, b = user("a", "sharer", (LONG, "One"), (LONG, "One")), user("b", "sharer", (LONG, "Two"))
+    t = user("t", "target", (LONG, "Three"))
+    design = everything_in(make_dataset(TASKS["lamp-4"], [a, b, t]))
+    found = overlaps(design, make_dataset(TASKS["lamp-4"], [a, b, t]))
+    # A sharer's own repetitions are on one side, and a target's records on none.
+    assert [(hit.user, hit.nonmember, hit.member_user) for hit in found] == [
+        ("a", "a-0", "b"),
+        ("a", "a-1", "b"),
+        ("b", "b-0", "a"),
+        ("b", "b-0", "a"),
+    ]
+
+
+def test_a_query_that_repeats_a_record_is_no_known_nonmember() -> None:
+    fresh, near = Item("q0", "something that nobody has ever said before", "New"), Item("q1", LONG, "Other")
+    target = replace(user("t", "target", ("a plain text", "Plain")), queries=(fresh, near))
+    data = make_dataset(TASKS["lamp-4"], [target, user("a", "sharer", (LONG, "One"))])
+    found = draw_unseen(data, Seeds(1), shots=1, population=5)
+    assert (found.shots, found.population, found.repeats) == ((fresh,), (), 1)
 
 
 def test_other_users_and_public_records_count_as_trained_on() -> None:

@@ -12,6 +12,7 @@ from prime_audit.errors import ModelError
 from prime_audit.models import (
     Example,
     LanguageModel,
+    leaves_room,
     score_lowercase,
     score_prefixed,
     score_repeated,
@@ -167,6 +168,15 @@ class TestRoom:
         lm = make_lm(0, 12)
         with pytest.raises(ModelError, match=r"a record of 9 tokens leaves no room .* within 12"):
             score_prefixed(lm, [Example("abcde:", "!")], [Example("long shot", " indeed")])
+
+    @pytest.mark.parametrize("size", range(2, 12))
+    def test_room_is_foretold(self, make_lm: Make, size: int) -> None:
+        lm, one, shot = make_lm(0, 16), Example("abcd:", "!"), Example("x" * (size - 1), "y")
+        if leaves_room(lm, [Example("a", "b"), one], shot, "answer"):
+            assert len(score_prefixed(lm, [one], [shot])) == 1
+        else:
+            with pytest.raises(ModelError, match="leaves no room"):
+                score_prefixed(lm, [one], [shot])
 
 
 class TestShots:

@@ -140,7 +140,8 @@ class TestThePublishedProtocol:
         records = {user["id"]: len(user["records"]) for user in design["users"]}
         sharers = [name for name in records if name.startswith("sharer")]
         assert found.n is not None
-        assert found.n.attempted == 2 * sum(records[name] for name in sharers)
+        # Each record is counted once, however many targets it is scored for.
+        assert found.n.attempted == found.n.scored == sum(records[name] for name in sharers)
         assert all(record["member"] for user in design["users"] for record in user["records"])
         assert design["design"] == results.study.design == "prime-paper"
 
@@ -153,8 +154,12 @@ class TestThePublishedProtocol:
         }
         assert one(results, "mia.auc", "control-base", "loss").value is not None
         assert one(results, "mia.auc", "control-blind", "blind").value is not None
-        assert one(results, "mia.auc_above_blind", "uniform", "loss").reason == ""
+        assert one(results, "mia.auc_above_blind", "uniform", "loss").value is not None
         assert "oppu/attacks" in {gap.id for gap in results.coverage.skipped}
+        attacked = [m for m in results.metrics if m.id.startswith("mia.")]
+        assert [m for m in attacked if m.ci is not None or m.sharers_ci is not None] == []
+        (said,) = [finding.reason for finding in results.findings if finding.method == "uniform"]
+        assert said.endswith("no interval: every target's figure is about the same sharers' records")
         assert "Nobody flipped a coin" in (paper[1] / "report.html").read_text()
 
 
@@ -169,12 +174,14 @@ def study(tmp_path: Path, audit: dict[str, Any], **sections: object) -> Path:
         ({"shadows": {"sharers": 9}}, "audit.shadows.sharers is 9, but the data hold 4 sharers"),
         ({"passes": {"methods": ["unifrom"]}}, "audit.passes.methods: 'unifrom' is no method of this study"),
         ({"swaps": {"methods": ["base"]}}, "audit.swaps.methods: 'base' is no method of this study"),
+        ({"swaps": {"methods": ["per-pcs"]}}, "method per-pcs cannot be made again of swapped modules"),
     ],
 )
 def test_what_a_study_cannot_give_is_refused_before_any_compute(
     tmp_path: Path, audit: dict[str, Any], message: str
 ) -> None:
-    loaded = load_study(str(study(tmp_path, {"controls": ["base"], **audit})))
+    methods = ["base", "uniform", "per-pcs"]
+    loaded = load_study(str(study(tmp_path, {"controls": ["base"], **audit}, methods=methods)))
     with pytest.raises(ConfigError) as caught:
         describe_plan(loaded)
     assert message in str(caught.value)
@@ -219,6 +226,37 @@ def test_the_same_command_again_finds_everything_finished(run: Path) -> None:
     finished = run_cli("evaluate", home / "study.yaml", home=home)
     assert finished.code == 0, finished.stderr
     assert {name: (run / name).read_bytes() for name in before} == before
+
+
+def test_an_attack_by_another_sharer_needs_one(tmp_path: Path) -> None:
+    path = study(tmp_path, {"controls": ["base"], "attacks": ["con-recall"]}, sharers={"per_target": 1})
+    with pytest.raises(ConfigError, match="con-recall is made by another sharer of the same merge"):
+        describe_plan(load_study(str(path)))
+
+
+def test_what_was_run_for_some_targets_says_so(results: Results) -> None:
+    partial = {gap.id: gap.reason for gap in results.coverage.partial}
+    assert partial["uniform/lowercase"] == partial["uniform/lira"] == "run on 1 of 2 models"
+    assert "uniform/loss" not in partial
+
+
+def test_a_method_that_no_attack_could_be_run_on_is_inconclusive_and_says_why(tmp_path: Path) -> None:
+    audit = {
+        "permutations": 1000,
+        "controls": ["base"],
+        "attacks": ["lowercase"],
+        "passes": {"methods": ["uniform"]},
+    }
+    methods = ["base", "uniform", {"kind": "ties"}]
+    finished = run_cli("evaluate", study(tmp_path, audit, methods=methods), home=tmp_path)
+    assert finished.code == 0, finished.stderr
+    found = load_results(tmp_path / "reports" / "small")
+    (finding,) = [finding for finding in found.findings if finding.method == "ties"]
+    assert finding.verdict == "inconclusive"
+    assert finding.reason == "no attack could be run on it; what was skipped says why"
+    skipped = {gap.id: gap.reason for gap in found.coverage.skipped}
+    assert skipped["ties/lowercase"] == "the study measured no lowercase of it"
+    assert "ties/attacks" not in skipped
 
 
 def test_too_few_sharers_for_two_pools(tmp_path: Path) -> None:

@@ -10,12 +10,18 @@ from prime_audit.results import Metric
 from prime_audit.study.swap_metrics import pool_metrics, swap_metrics
 
 
-def gap(sharer: str, swap: int, member: float, nonmember: float, weights: str = "frozen") -> dict[str, Any]:
-    return {"sharer": sharer, "swap": swap, "weights": weights, "member": member, "nonmember": nonmember}
+def gap(
+    sharer: str, swap: int, member: float, nonmember: float, weights: str = "frozen", weight: float = 1.0
+) -> dict[str, Any]:
+    found: dict[str, Any] = {"sharer": sharer, "swap": swap, "weights": weights, "weight": weight}
+    return {**found, "member": member, "nonmember": nonmember}
 
 
-def score(sharer: str, merged: float, apart: float, records: str = "held-out") -> dict[str, Any]:
-    return {"sharer": sharer, "rank": 0, "records": records, "merged": merged, "apart": apart}
+def score(
+    sharer: str, merged: float, apart: float, records: str = "held-out", weight: float = 1.0
+) -> dict[str, Any]:
+    found: dict[str, Any] = {"sharer": sharer, "rank": 0, "records": records, "weight": weight}
+    return {**found, "merged": merged, "apart": apart}
 
 
 def one(metrics: list[Metric], name: str, **part: str) -> Metric:
@@ -65,6 +71,24 @@ class TestSwaps:
             rejected += (one(metrics, "swap.p", weights="frozen").value or 0) <= 0.05
         assert rejected <= (73 if draws == 1000 else 8)
 
+    def test_a_negative_weight_turns_the_change_over_and_weight_zero_is_left_out(self) -> None:
+        gaps = [
+            gap("a", 0, 0.2, 0.2),
+            gap("b", 0, -0.4, -0.4, weight=-0.5),
+            gap("c", 0, 9.0, 9.0, weight=0.0),
+        ]
+        metrics = swap_metrics({"swapped/prime/t": {"gaps": gaps}}, Seeds(1))
+        found = one(metrics, "swap.gap", weights="frozen")
+        assert found.value == pytest.approx(0.3)
+        assert found.n is not None
+        assert (found.n.attempted, found.n.scored, found.n.users) == (3, 2, 2)
+        assert one(metrics, "swap.share", weights="frozen").value == 1.0
+
+    def test_merges_without_any_module_say_nothing(self) -> None:
+        metrics = swap_metrics({"swapped/prime/t": {"gaps": [gap("a", 0, 0.2, 0.2, weight=0.0)]}}, Seeds(1))
+        assert {metric.status for metric in metrics} == {"undefined"}
+        assert {metric.reason for metric in metrics} == {"no merge holds a module that could be compared"}
+
     def test_nothing_swapped_gives_nothing(self) -> None:
         assert swap_metrics({"deploy/uniform/t": {}}, Seeds(1)) == []
 
@@ -80,6 +104,16 @@ class TestPools:
         assert one(metrics, "user.share", records="held-out").value == 1.0
         # 11 and 1.5 against 10 and 1: three of four pairs.
         assert one(metrics, "user.auc", records="held-out").value == 0.75
+
+    def test_a_negative_weight_turns_the_scores_over_and_weight_zero_is_left_out(self) -> None:
+        scores = [score("a", -3.0, -1.0, weight=-1.0), score("b", 9.0, 1.0, weight=0.0)]
+        metrics = pool_metrics({"pool/prime/t": {"scores": scores}}, Seeds(1))
+        found = one(metrics, "user.gap", records="held-out")
+        assert found.value == pytest.approx(2.0)
+        assert found.n is not None
+        assert (found.n.attempted, found.n.scored, found.n.users) == (2, 1, 1)
+        # Merged 3 against apart 1, both turned over.
+        assert one(metrics, "user.auc", records="held-out").value == 1.0
 
     def test_kinds_of_records_stand_apart(self) -> None:
         both = [score("a", 2.0, 1.0), score("a", 5.0, 1.0, "members")]

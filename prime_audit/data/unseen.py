@@ -2,13 +2,10 @@
 
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
 from prime_audit.core import Seeds
-from prime_audit.data import Dataset, Item
-from prime_audit.models import encode_all
-from prime_audit.study.workbench import Workbench
+from prime_audit.data.repeats import RecordIndex
+from prime_audit.data.tasks import Item
+from prime_audit.data.users import Dataset
 
 
 @dataclass(frozen=True)
@@ -18,14 +15,18 @@ class Unseen:
     Attributes:
         shots: Put before a record as known non-members.
         population: Compared with a record as known non-members.
+        repeats: Queries that were left out, because they nearly repeat a record of somebody's history.
     """
 
     shots: tuple[Item, ...]
     population: tuple[Item, ...]
+    repeats: int = 0
 
 
 def draw_unseen(dataset: Dataset, seeds: Seeds, shots: int, population: int) -> Unseen:
     """Draws known non-members from the targets' queries, which nothing is trained on and no audit scores.
+
+    A query that nearly repeats a record of anybody's history is no known non-member, and is left out.
 
     Args:
         dataset: The users.
@@ -36,24 +37,12 @@ def draw_unseen(dataset: Dataset, seeds: Seeds, shots: int, population: int) -> 
     Returns:
         Both parts; fewer records where there are not so many queries, shots first.
     """
-    items = [item for target in dataset.targets for item in target.queries if item.answer]
+    index = RecordIndex[tuple[str, str]](answers=dataset.task.kind == "text")
+    for user in dataset.users:
+        for item in user.history:
+            index.add((user.id, item.id), item)
+    asked = [item for target in dataset.targets for item in target.queries if item.answer]
+    items = [item for item in asked if not index.repeated_by(item)]
     order = seeds.generator("unseen").permutation(len(items)).tolist()
     drawn = [items[place] for place in order]
-    return Unseen(tuple(drawn[:shots]), tuple(drawn[shots : shots + population]))
-
-
-def corpus(bench: Workbench) -> NDArray[np.int64] | None:
-    """Counts the tokens of the public users' histories, by the numbers that evidence holds.
-
-    Returns:
-        ``(V,)`` counts; None without public users. Tokens that no audited record holds share the last place.
-    """
-    items = [item for user in bench.dataset.public for item in user.history]
-    if not items:
-        return None
-    encoded = encode_all(bench.base, [bench.example(item) for item in items], "full")
-    numbers = bench.token_numbers
-    counts = np.zeros(int(numbers.max()) + 1, dtype=np.int64)
-    for one in encoded:
-        np.add.at(counts, numbers[np.array(one.ids[1:], dtype=np.int64)], 1)
-    return counts
+    return Unseen(tuple(drawn[:shots]), tuple(drawn[shots : shots + population]), len(asked) - len(items))
