@@ -1,10 +1,33 @@
-"""Statistics of membership attacks: AUC, rates, intervals and the randomisation test."""
+"""Statistics of attacks: AUC, rates, intervals, the randomisation test and lower bounds on epsilon."""
 
 from attacks.statistics.auc import auc, delong_placements, delong_variance, mid_ranks, same_ranks
 from attacks.statistics.bootstrap import bootstrap_interval
+from attacks.statistics.claims import Claim, ClaimVerdict, check_claims
 from attacks.statistics.correlation import rank_correlation, standardised_gap
 from attacks.statistics.dose import DoseResponse, UserDoses, dose_response
+from attacks.statistics.epsilon import EpsilonBound, Split
+from attacks.statistics.epsilon_many_runs import (
+    epsilon_from_independent_runs,
+    epsilon_from_scores_of_independent_runs,
+    independent_runs_needed,
+)
+from attacks.statistics.epsilon_one_run import (
+    canaries_needed,
+    epsilon_one_run,
+    one_run_ceiling,
+    one_run_epsilon,
+    one_run_p_value,
+)
 from attacks.statistics.estimate import Estimate, Interval
+from attacks.statistics.f_dp import (
+    epsilon_f_dp,
+    f_dp_canaries_needed,
+    f_dp_ceiling,
+    f_dp_epsilon,
+    gaussian_epsilon,
+    gaussian_mu,
+)
+from attacks.statistics.guesses import CoinFlips, Guesses, GuessGrid
 from attacks.statistics.intervals import (
     mean_interval,
     paired_difference,
@@ -28,26 +51,45 @@ from attacks.statistics.skew_normal import FitTest, SkewNormal, fit_skew_normal,
 from attacks.statistics.users import UserScores
 
 __all__ = [
+    "Claim",
+    "ClaimVerdict",
+    "CoinFlips",
     "DoseResponse",
+    "EpsilonBound",
     "Estimate",
     "FitTest",
+    "GuessGrid",
+    "Guesses",
     "Interval",
     "MatchedRates",
     "SkewNormal",
+    "Split",
     "TestResult",
     "UserDoses",
     "UserScores",
     "auc",
     "bootstrap_interval",
+    "canaries_needed",
     "chance_p",
+    "check_claims",
     "clopper_pearson",
     "delong_placements",
     "delong_variance",
     "detectable_auc",
     "difference_p",
     "dose_response",
+    "epsilon_f_dp",
+    "epsilon_from_independent_runs",
+    "epsilon_from_scores_of_independent_runs",
+    "epsilon_one_run",
+    "f_dp_canaries_needed",
+    "f_dp_ceiling",
+    "f_dp_epsilon",
     "fit_skew_normal",
+    "gaussian_epsilon",
+    "gaussian_mu",
     "hull_auc",
+    "independent_runs_needed",
     "leakage_retained",
     "matched_rates",
     "max_t",
@@ -56,6 +98,9 @@ __all__ = [
     "newcombe_limits",
     "nonmembers_needed",
     "null_deviation",
+    "one_run_ceiling",
+    "one_run_epsilon",
+    "one_run_p_value",
     "paired_auc_difference",
     "paired_difference",
     "rank_correlation",
