@@ -32,6 +32,7 @@ from prime_audit.study.blind import paper_blind_panel
 from prime_audit.study.canary_metrics import canary_metrics
 from prime_audit.study.collect import Collector
 from prime_audit.study.doses import dose_metrics
+from prime_audit.study.epsilon_metrics import epsilon_metrics
 from prime_audit.study.identity import identity_of
 from prime_audit.study.plan_attacks import CONTROL_BASE
 from prime_audit.study.planner import OWN_MODULE, PLACEBO, WITHOUT
@@ -92,6 +93,7 @@ def assemble(bench: Workbench, outputs: Outputs) -> Results:
             *swap_metrics(outputs, bench.seeds),
             *pool_metrics(outputs, bench.seeds),
             *canary_metrics(bench, outputs),
+            *epsilon_metrics(bench, outputs),
             *_doses(bench, outputs, groups, flips),
         ),
         findings=tuple(tables.findings),

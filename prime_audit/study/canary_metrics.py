@@ -1,4 +1,4 @@
-"""Figures of the canary arm: exposure, extraction and inference of planted secrets, by how often each stood."""
+"""Figures of the canary arm: exposure, extraction and inference of planted secrets, by repetitions."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,6 +22,7 @@ from prime_audit.study.workbench import Workbench
 QUERIES: Final = 1000
 LISTED: Final = 100
 Cell = tuple[str | None, int]
+Field = Literal["verbatim", "picked", "sampled"]
 
 
 @dataclass(frozen=True)
@@ -147,7 +148,7 @@ def _exposure(bench: Workbench, method: str, seen: Sequence[Seen]) -> Iterator[M
         inserted: dict[Cell, list[Seen]] = defaultdict(list)
         never: dict[str | None, list[Seen]] = defaultdict(list)
         for one in seen:
-            kind = one.canary.kind if by_type else None
+            kind: str | None = one.canary.kind if by_type else None
             # A cell without an inserted canary is undefined, and says so.
             cell = inserted[kind, one.canary.repetitions]
             (cell if one.canary.inserted else never[kind]).append(one)
@@ -177,9 +178,8 @@ def _cell(
     beyond = [bits for one in inserted for bits in one.beyond]
     if beyond:
         estimate = Estimate(float(np.mean(beyond)), None, "")
-        capped = n.model_copy(
-            update={"attempted": found.inserted, "scored": sum(bool(s.beyond) for s in inserted)}
-        )
+        scored = sum(bool(one.beyond) for one in inserted)
+        capped = n.model_copy(update={"attempted": found.inserted, "scored": scored})
         yield _metric("exposure.extrapolated", method, part, estimate, capped, "bits")
 
 
@@ -188,7 +188,8 @@ def _extraction(
 ) -> Iterator[Metric]:
     part: dict[str, SliceValue] = {"repetitions": repetitions}
     n = N(attempted=len(seen), scored=len(seen), failed=0, members=len(seen))
-    for name, field in (("extraction.rate", "verbatim"), ("pii.inference", "picked")):
+    fields: dict[str, Field] = {"extraction.rate": "verbatim", "pii.inference": "picked"}
+    for name, field in fields.items():
         own, other = (_column(side, field) for side in (seen, base))
         yield from _rates(name, method, part, matched_rates(own, other, unit="inserted canaries"), n)
     sampled = _column(seen, "sampled")
@@ -198,7 +199,7 @@ def _extraction(
     yield _metric("extraction.probability", method, queries, Estimate(value, None, reason), n, "probability")
 
 
-def _column(seen: Sequence[Seen], field: Literal["verbatim", "picked", "sampled"]) -> NDArray[np.float64]:
+def _column(seen: Sequence[Seen], field: Field) -> NDArray[np.float64]:
     return np.array([getattr(one, field) for one in seen], dtype=np.float64)
 
 
