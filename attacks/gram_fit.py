@@ -13,6 +13,8 @@ from attacks.statistics.intervals import FEWEST_UNITS
 RIDGE = 1e-6
 # Share of the change's norm that no fit is trusted below: rounding of the stored factors, and the ridge.
 FLOOR = 1e-3
+# A candidate of which the others hold all but this share cannot be told from them: far above the ridge.
+OWN_SHARE = 1e-4
 # The median of the absolute value of a standard normal variable.
 _MEDIAN = float(ndtri(0.75))
 
@@ -67,7 +69,8 @@ def fit(grams: Grams) -> Fit:
     the candidates' cosines and w in their units. Its spread for a candidate that has nothing to do with the
     change is the larger of two: that of a randomly oriented module (variance 1/n in a layer of n entries),
     and that seen between the candidates themselves (the median of their partial cosines with one another,
-    as a standard deviation), since modules of one base resemble each other.
+    as a standard deviation), since modules of one base resemble each other. A candidate that is nearly a sum
+    of others gets 0: the ridge alone would decide between them.
 
     Args:
         grams: Inner products; neither the change nor a candidate is zero in all layers.
@@ -83,7 +86,9 @@ def fit(grams: Grams) -> Fit:
     coefficients = _refined(inverse, own, with_change)
     left = 1 - 2 * coefficients @ with_change + coefficients @ own @ coefficients
     unexplained = float(np.clip(left, 0, 1))
-    alone = coefficients / np.sqrt(np.diag(inverse))
+    # The inverse of a diagonal entry is the share of a candidate's squared norm that the others do not hold.
+    own_share = 1 / np.diag(inverse)
+    alone = np.where(own_share > OWN_SHARE, coefficients * np.sqrt(own_share), 0.0)
     weights = coefficients * norms[0] / norms[1:]
     return Fit(
         weights=weights,
