@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import ndtri, stdtrit
+from scipy.special import stdtrit
 
 from attacks.arrays import FloatArray
 from attacks.statistics.estimate import Estimate, Interval
@@ -15,8 +15,6 @@ RIDGE = 1e-6
 FLOOR = 1e-3
 # A candidate of which the others hold all but this share cannot be told from them: far above the ridge.
 OWN_SHARE = 1e-4
-# The median of the absolute value of a standard normal variable.
-_MEDIAN = float(ndtri(0.75))
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,9 +66,9 @@ def fit(grams: Grams) -> Fit:
     partial correlation without means: ``(w_i / √K_ii) / √(RSS + w_i² / K_ii + floor²)`` with K the inverse of
     the candidates' cosines and w in their units. Its spread for a candidate that has nothing to do with the
     change is the larger of two: that of a randomly oriented module (variance 1/n in a layer of n entries),
-    and that seen between the candidates themselves (the median of their partial cosines with one another,
-    as a standard deviation), since modules of one base resemble each other. A candidate that is nearly a sum
-    of others gets 0: the ridge alone would decide between them.
+    and that seen between the candidates themselves (the root mean square of their partial cosines with one
+    another), since modules of one base, and of people alike, resemble each other. A candidate that is nearly
+    a sum of others gets 0: the ridge alone would decide between them.
 
     Args:
         grams: Inner products; neither the change nor a candidate is zero in all layers.
@@ -116,12 +114,12 @@ def _random_spread(grams: Grams, weights: FloatArray) -> FloatArray:
 
 
 def _pool_spread(inverse: FloatArray) -> float:
-    """The median partial cosine of two candidates, as a standard deviation; 0 with one candidate."""
+    """The root mean square of the partial cosines of two candidates, transformed; 0 with one candidate."""
     if len(inverse) < 2:
         return 0.0
     scale = np.sqrt(np.diag(inverse))
     pairs = (inverse / np.outer(scale, scale))[np.triu_indices(len(inverse), 1)]
-    return float(np.arctanh(np.median(np.abs(pairs)))) / _MEDIAN
+    return float(np.arctanh(np.sqrt(np.mean(np.square(pairs)))))
 
 
 def threshold(tests: int, ranks: int, level: float = 0.05) -> float:

@@ -277,15 +277,17 @@ def test_the_threshold_is_the_corrected_quantile() -> None:
     assert threshold(10, 10**6, level=0.1) == pytest.approx(2.575829, abs=1e-4)
 
 
-def test_the_spread_between_candidates_is_their_median_partial_cosine() -> None:
-    own = np.array([[1.0, 0.6, 0.0], [0.6, 1.0, 0.0], [0.0, 0.0, 1.0]])
+def test_the_spread_between_candidates_is_that_of_their_partial_cosines() -> None:
     products = np.eye(4)
-    products[1:, 1:] = own[:3, :3]
+    products[1, 2] = products[2, 1] = 0.6
     sizes = np.array([1e12])
     two = products[np.ix_([0, 1, 2], [0, 1, 2])]
-    assert fit(Grams(two[None], sizes)).spread[0] == pytest.approx(np.arctanh(0.6) / 0.6744898, rel=1e-5)
-    # Of three pairs one is alike: the median is not.
-    assert fit(Grams(products[None], sizes)).spread.max() < 1e-5
+    assert fit(Grams(two[None], sizes)).spread[0] == pytest.approx(np.arctanh(0.6), rel=1e-5)
+    # Of three pairs one is alike: √(0.36 / 3).
+    assert fit(Grams(products[None], sizes)).spread.max() == pytest.approx(np.arctanh(0.12**0.5), rel=1e-5)
+    # Alone, a candidate is set against a random direction: 1 / √n.
+    one = products[np.ix_([0, 1], [0, 1])]
+    assert fit(Grams(one[None], np.array([400.0]))).spread[0] == pytest.approx(0.05)
 
 
 def strangers(kind: str, seed: int) -> bool:
@@ -329,6 +331,17 @@ def test_people_of_one_base_who_resemble_each_other_are_not_named() -> None:
         merged = combined(people[start_of : start_of + 3], [1 / 3] * 3)
         others = people[:start_of] + people[start_of + 3 :]
         assert who(link(merged, named(others))) == []
+
+
+def test_people_alike_in_pairs_are_not_named_for_each_other() -> None:
+    rng = np.random.default_rng(18)
+    wrong = 0
+    for _ in range(40):
+        kinds = [module(rng) for _ in range(4)]
+        # The first four are merged; each has two likenesses among the eight candidates.
+        people = [combined([module(rng), kinds[place % 4]], [1.0, 0.4]) for place in range(12)]
+        wrong += bool(who(link(combined(people[:4], [0.25] * 4), named(people[4:]))))
+    assert wrong <= 40 * (0.05 + 3 * np.sqrt(0.05 * 0.95 / 40))
 
 
 @pytest.mark.parametrize(
