@@ -1,6 +1,7 @@
 """Privacy attacks on token evidence, and their statistics; needs numpy, scipy and safetensors alone."""
 
 from attacks.base import Attack, missing, usable
+from attacks.changes import Change
 from attacks.detectors import Find, Scanner, normalised, phone_pattern
 from attacks.evidence import Evidence, TokenScores
 from attacks.exposure import (
@@ -23,6 +24,7 @@ from attacks.extraction import (
     verbatim,
 )
 from attacks.likelihood import floored_share, min_k, min_k_plus_plus
+from attacks.linkage import Linkage, Linked, link
 from attacks.personal import (
     Candidates,
     Inference,
@@ -35,23 +37,30 @@ from attacks.personal import (
 from attacks.registry import ATTACKS, attack, register
 from attacks.shadow_scores import ShadowScores
 from attacks.surprise import without_surprise
+from attacks.unmerge import coalition, combined, cosine, release_difference, slices, without_own
 from attacks.user_level import user_inference
 
 __all__ = [
     "ATTACKS",
     "Attack",
     "Candidates",
+    "Change",
     "Evidence",
     "Exposure",
     "ExposureDifference",
     "Find",
     "Inference",
+    "Linkage",
+    "Linked",
     "PersonalExtraction",
     "Reconstruction",
     "Scanner",
     "ShadowScores",
     "TokenScores",
     "attack",
+    "coalition",
+    "combined",
+    "cosine",
     "edit_distance",
     "exposure_differences",
     "exposure_ranks",
@@ -59,6 +68,7 @@ __all__ = [
     "extraction_probability",
     "floored_share",
     "inference",
+    "link",
     "longest_run",
     "min_k",
     "min_k_plus_plus",
@@ -72,10 +82,13 @@ __all__ = [
     "rank_exposure",
     "reconstruction",
     "register",
+    "release_difference",
     "sampler_logprobs",
+    "slices",
     "suffix_logprob",
     "usable",
     "user_inference",
     "verbatim",
+    "without_own",
     "without_surprise",
 ]

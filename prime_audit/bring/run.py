@@ -12,11 +12,16 @@ from prime_audit.errors import ConfigError
 from prime_audit.results import Results
 
 DIRECTIONS: Final = ("higher", "lower")
-_MODES: Final = "give --scores FILE, or --base MODEL with --members FILE and --nonmembers FILE"
+KINDS: Final = ("membership", "linkage")
+_MODES: Final = (
+    "give --scores FILE, or --base MODEL with --members FILE and --nonmembers FILE; "
+    "or --kind linkage with --adapter DIR and --pool DIR"
+)
 
 
 def attack(
     *,
+    kind: Literal["membership", "linkage"] = "membership",
     scores: str | Path | None = None,
     direction: Literal["higher", "lower"] | None = None,
     base: str | None = None,
@@ -27,15 +32,18 @@ def attack(
     public: str | Path | None = None,
     max_tokens: int | None = None,
     randomised: bool = False,
+    pool: str | Path | None = None,
     seed: int = 7,
     out: str | Path | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Results:
-    """Attacks a model, or scores that were made elsewhere, with two lists of records.
+    """Attacks a model, or scores that were made elsewhere, with two lists of records; or links an adapter.
 
     Either `scores`, or `base` with `members` and `nonmembers`. Scores need neither torch nor transformers.
+    The kind `linkage` takes `adapter` and `pool` alone and says whose modules are in the adapter.
 
     Args:
+        kind: `membership` of records, or `linkage` of an adapter with the modules that may be in it.
         scores: CSV or JSON lines of `id`, `member`, and `score` or `logp` (log-probabilities per token);
             `user`, `base_logp`, `text` and `date` where known.
         direction: Whether a higher or a lower `score` means a member; never guessed.
@@ -48,6 +56,7 @@ def attack(
         public: Records that nobody trained on and that are in neither list, for attacks that need some.
         max_tokens: Longest sequence to feed, in tokens; the model's context by default.
         randomised: Whether a fair coin drew the membership of each record. Only then a leak can be stated.
+        pool: Candidate PEFT adapters, one per sub-folder, for `linkage`; or the run directory of a study.
         seed: Seed of the blind control's folds and of the permutations.
         out: The run directory; `reports/attack` by default. An earlier attack there is replaced.
         progress: Told in one line of each step; silent by default.
@@ -71,6 +80,14 @@ def attack(
         "--max-tokens": max_tokens,
     }
     named = [option for option, value in model.items() if value is not None]
+    if kind == "linkage":
+        others = {**model, "--scores": scores, "--direction": direction, "--randomised": randomised or None}
+        foreign = [option for option, value in others.items() if value is not None and option != "--adapter"]
+        # Imported here, like what follows, because it brings in torch.
+        from prime_audit.bring.linkage_run import attack_linkage
+
+        return attack_linkage(adapter, pool, foreign, seed=seed, out=directory, started=started, say=say)
+    _check_membership(kind, pool)
     if scores is not None:
         _check_scores(direction, named)
         brought = bring_scores(Path(scores), direction)
@@ -92,6 +109,13 @@ def attack(
         )
     _tell(brought, say)
     return write_run(directory, results_of(brought, randomised=randomised, seed=seed), brought, started)
+
+
+def _check_membership(kind: object, pool: object) -> None:
+    if kind not in KINDS:
+        raise ConfigError(f"kind is '{kind}'", hint=f"use {' or '.join(KINDS)}")
+    if pool is not None:
+        raise ConfigError("--pool belongs to --kind linkage", hint=_MODES)
 
 
 def _check_scores(direction: object, named: Sequence[str]) -> None:

@@ -4,7 +4,7 @@ import os
 import platform
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -51,12 +51,47 @@ def write_run(out: Path, results: Results, brought: Brought, started: str) -> Re
     Raises:
         OutputError: The directory cannot be written.
     """
+    _clear(out)
+    _write_evidence(out / "evidence", brought)
+    return _finish(out, results, _about_lists(results, brought), brought.packages, started)
+
+
+def write_facts(
+    out: Path, results: Results, facts: Mapping[str, object], packages: Sequence[str], started: str
+) -> Results:
+    """Writes a run that has no records, and so no evidence to keep.
+
+    Args:
+        out: The run directory; it is created, with mode 0700, and an earlier attack there is replaced.
+        results: What was found.
+        facts: What the manifest says beside what every run says.
+        packages: Packages that took part.
+        started: When the command started.
+
+    Returns:
+        The results as they read back, rounded as in the file.
+
+    Raises:
+        OutputError: The directory cannot be written.
+    """
+    _clear(out)
+    return _finish(out, results, facts, packages, started)
+
+
+def _clear(out: Path) -> None:
+    """Until all is written, nothing of an earlier run may be read as this one's."""
     make_private_dir(out)
-    # Until all is written, nothing of an earlier run may be read as this one's.
     for name in _OUTPUTS:
         (out / name).unlink(missing_ok=True)
-    _write_evidence(out / "evidence", brought)
-    write_json(out / "manifest.json", _manifest(results, brought, started))
+    for earlier in ((out / "evidence").glob("*.safetensors"), (out / "evidence").glob("records.json")):
+        for path in earlier:
+            path.unlink()
+
+
+def _finish(
+    out: Path, results: Results, facts: Mapping[str, object], packages: Sequence[str], started: str
+) -> Results:
+    write_json(out / "manifest.json", {**_manifest(packages, started), **facts})
     write_results(out / "results.json", results)
     return read_results(out / "results.json")
 
@@ -68,9 +103,6 @@ def now() -> str:
 
 def _write_evidence(folder: Path, brought: Brought) -> None:
     """Token scores without text, and the records that they are about."""
-    for earlier in (folder.glob("*.safetensors"), folder.glob("records.json")):
-        for path in earlier:
-            path.unlink()
     if not brought.evidence:
         return
     make_private_dir(folder)
@@ -81,19 +113,24 @@ def _write_evidence(folder: Path, brought: Brought) -> None:
     write_json(folder / "records.json", records)
 
 
-def _manifest(results: Results, brought: Brought, started: str) -> Mapping[str, object]:
+def _manifest(packages: Sequence[str], started: str) -> dict[str, object]:
     """Everything about the run that may differ between equal runs."""
-    listed = brought.listed
-    members = int(listed.member.sum())
     return {
         "tool": {"name": "prime-audit", "version": metadata.version("prime-audit")},
         "python": platform.python_version(),
         "platform": platform.platform(),
         "cpu_threads": os.cpu_count() or 1,
-        "packages": {name: metadata.version(name) for name in brought.packages},
+        "packages": {name: metadata.version(name) for name in packages},
         "command": shlex.join([os.path.basename(sys.argv[0]) or "prime-audit", *sys.argv[1:]]),
         "started": started,
         "finished": now(),
+    }
+
+
+def _about_lists(results: Results, brought: Brought) -> Mapping[str, object]:
+    listed = brought.listed
+    members = int(listed.member.sum())
+    return {
         "study": {"name": results.study.name, **brought.settings},
         "design": {
             "name": results.study.design,

@@ -1,4 +1,4 @@
-"""`prime-audit attack`: audit any model with two lists of records, or plain scores."""
+"""`prime-audit attack`: audit any model with two lists of records, plain scores, or an adapter and a pool."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -10,6 +10,10 @@ from prime_audit.cli.terminal import Terminal
 
 def attack(
     ctx: typer.Context,
+    kind: Annotated[
+        Literal["membership", "linkage"],
+        typer.Option("--kind", help="What to find out: who was trained on, or whose modules are in it."),
+    ] = "membership",
     scores: Annotated[
         Path | None,
         typer.Option(
@@ -54,17 +58,24 @@ def attack(
             help="A fair coin drew the membership of each record; only then a leak can be stated.",
         ),
     ] = False,
+    pool: Annotated[
+        Path | None,
+        typer.Option(
+            "--pool", help="Linkage: candidate adapters, one per sub-folder named after its sharer."
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of folds and permutations.")] = 7,
     out: Annotated[
         Path | None, typer.Option("--out", help="Run directory.  [default: reports/attack]")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print results.json on stdout.")] = False,
 ) -> None:
-    """Attack any model with two lists of records, or plain scores.
+    """Attack any model with two lists of records, plain scores, or an adapter with a pool of modules.
 
     Give --scores FILE (with --direction), or --base MODEL [--adapter DIR] with --members FILE and
     --nonmembers FILE. A record is {"id", "user"?, "prompt"?, "text"}; only text is scored. Scores need
-    neither a model nor torch. An earlier attack in the run directory is replaced.
+    neither a model nor torch. --kind linkage --adapter DIR --pool DIR says whose modules are in a merged
+    adapter; it needs no base model. An earlier attack in the run directory is replaced.
     """
     from prime_audit.bring import DEFAULT_OUT
     from prime_audit.bring import attack as run
@@ -75,6 +86,7 @@ def attack(
     terminal.when_stopped = "nothing was kept"
     run_dir = DEFAULT_OUT if out is None else out
     results = run(
+        kind=kind,
         scores=scores,
         direction=direction,
         base=base,
@@ -85,6 +97,7 @@ def attack(
         public=public,
         max_tokens=max_tokens,
         randomised=randomised,
+        pool=pool,
         seed=seed,
         out=run_dir,
         progress=terminal.say,

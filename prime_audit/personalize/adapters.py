@@ -86,6 +86,26 @@ def read_adapters(found: Adapters, base: LanguageModel) -> dict[str, LoraModule]
         ModelError: An adapter cannot be used (every one is named), a sharer appears twice, or the adapters
             do not belong together.
     """
+    modules = read_each(found, base)
+    _refuse_mixed_targets(modules)
+    _refuse_mixed_bases(found.folders)
+    return modules
+
+
+def read_each(found: Adapters, base: LanguageModel | None) -> dict[str, LoraModule]:
+    """Reads every sharer's PEFT adapter, whether or not they can be merged with one another.
+
+    Args:
+        found: Where they lie.
+        base: The base that all adapters were trained on, to check the shapes against; None checks none.
+
+    Returns:
+        The modules by sharer, sorted by name.
+
+    Raises:
+        DataError: A link leads out of the folder.
+        ModelError: An adapter cannot be used (every one is named), or a sharer appears twice.
+    """
     folder, names = found.root, list(found.folders)
     modules: dict[str, LoraModule] = {}
     faults: list[PrimeAuditError] = []
@@ -104,8 +124,6 @@ def read_adapters(found: Adapters, base: LanguageModel) -> dict[str, LoraModule]
             hint="; ".join(hints),
         )
     _refuse_twins(modules)
-    _refuse_mixed_targets(modules)
-    _refuse_mixed_bases(found.folders)
     return modules
 
 
@@ -133,7 +151,7 @@ def _sharers(folder: Path) -> list[str]:
     return names
 
 
-def _read(folder: Path, path: Path, base: LanguageModel) -> LoraModule:
+def _read(folder: Path, path: Path, base: LanguageModel | None) -> LoraModule:
     for part in (path, path / CONFIG, path / WEIGHTS):
         try:
             inside(folder, part.absolute())
@@ -159,7 +177,7 @@ def _refuse_twins(modules: Mapping[str, LoraModule]) -> None:
         if twin != name:
             raise ModelError(
                 f"a sharer is named twice: '{twin}' and '{name}' hold the same module",
-                hint="remove one of them: it would count double in every merge",
+                hint="remove one of them: they cannot be told apart, and would count double in a merge",
             )
 
 

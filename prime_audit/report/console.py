@@ -28,7 +28,7 @@ def render_console(results: Results, gate: Gate | None, run_dir: Path) -> list[s
     head = words.headline(source)
     coverage = results.coverage
     lines = [f"{head.icon} {head.words}", f"  {head.detail}"]
-    lines += _methods(source)
+    lines += [] if source.pool else _methods(source)
     lines.append(
         f"  coverage: {len(coverage.run)} of {len(coverage.requested)} run, "
         f"{len(coverage.failed)} failed, {len(coverage.skipped)} skipped"

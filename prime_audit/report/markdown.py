@@ -7,6 +7,7 @@ from prime_audit.gate import Gate
 from prime_audit.report import words
 from prime_audit.report.parts import Table
 from prime_audit.report.sections.attacks import attacks_table
+from prime_audit.report.sections.linkage import linkage_tables
 from prime_audit.report.sections.methods import methods_table
 from prime_audit.report.source import Source
 from prime_audit.results import Results
@@ -31,7 +32,10 @@ def render_markdown(results: Results, manifest: Mapping[str, object], gate: Gate
     task = f"task {code(results.study.task)}, " if results.study.task else ""
     lines += [f"Study {code(results.study.name)}, {task}seed {results.study.seed}.", ""]
     lines += _findings(source) + _coverage(source) + _gate(gate)
-    if source.lists:
+    if source.pool:
+        lines += ["### Whose modules are in it", ""]
+        lines += [line for table in linkage_tables(source) for line in _table(table)]
+    elif source.lists:
         lines += ["### Attacks", "", *_table(attacks_table(source))]
     else:
         lines += ["### Methods", "", *_table(methods_table(source))]

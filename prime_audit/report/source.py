@@ -73,6 +73,11 @@ class Source:
         return self.results.study.kind == "attack"
 
     @property
+    def pool(self) -> bool:
+        """Whether the run compares an adapter with a pool of modules, and no records at all."""
+        return self.results.study.design == "pool"
+
+    @property
     def observed(self) -> bool:
         """Whether nobody flipped a coin for the records, so that lists are compared and no leak is stated."""
         return self.results.study.design in _OBSERVED

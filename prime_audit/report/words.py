@@ -23,6 +23,7 @@ FINDING_WORDS = {
     "inconclusive": ("?", "Inconclusive"),
 }
 ALARM_P = 0.001
+_MOST_NAMES = 8
 
 
 @dataclass(frozen=True)
@@ -308,6 +309,8 @@ def _found(source: Source) -> Headline:
     total = plural(len(findings), "audited case")
     odd = unexpected_controls(source)
     doubt = f" Controls that did not behave as they must: {', '.join(odd)}." if odd else ""
+    if source.pool:
+        return _linked(source)
     if not findings:
         return Headline("warn", "?", "Nothing was audited", f"No finding was made about any method.{doubt}")
     if count["leak"]:
@@ -324,6 +327,24 @@ def _found(source: Source) -> Headline:
         return Headline("warn", "≠", f"A difference was found in {count['difference']} of {total}", detail)
     detail = "This is not a proof of privacy: each finding says how strong a leak would have been seen."
     return Headline("plain", "○", f"None detected in {total}", detail)
+
+
+def _linked(source: Source) -> Headline:
+    """The headline of an adapter that was compared with a pool of modules."""
+    named = [m for m in source.results.metrics if m.id == "linkage.named" and m.user is not None]
+    who = sorted(str(metric.user) for metric in named if metric.value)
+    left = next((m.value for m in source.results.metrics if m.id == "linkage.unexplained"), None)
+    share = (
+        f"The pool leaves {100 * left:.1f} % of the squared change unexplained." if left is not None else ""
+    )
+    candidates = plural(len(named), "candidate module")
+    if not who:
+        return Headline("plain", "○", f"None of {candidates} was found in the adapter", share)
+    listed = ", ".join(who[:_MOST_NAMES]) + (
+        f" and {len(who) - _MOST_NAMES} more" if who[_MOST_NAMES:] else ""
+    )
+    detail = f"{listed}. {share} It proves that the files were used, not what leaked."
+    return Headline("bad", "▲", f"{len(who)} of {candidates} found in the adapter", detail)
 
 
 def _strongest(source: Source) -> str:

@@ -38,6 +38,12 @@ def scores(home: Path, header: str = "id,member,score") -> Path:
         (("--scores", "scores.csv"), ["--direction higher, or --direction lower", "never guessed"]),
         (("--scores", "scores.csv", "--direction", "up"), ["'up' is not one of", "higher", "lower"]),
         (("--scores", "nowhere.csv", "--direction", "lower"), ["nowhere.csv: cannot be read"]),
+        (("--kind", "linkage"), ["--adapter and --pool missing", "one candidate adapter per sub-folder"]),
+        (("--kind", "linkage", "--adapter", "a"), ["--pool missing"]),
+        (("--kind", "linkage", "--adapter", "a", "--base", "tiny"), ["--base cannot be used"]),
+        (("--kind", "linkage", "--adapter", "a", "--pool", "p"), ["a: there is no adapter_config.json"]),
+        (("--pool", "p", "--scores", "scores.csv"), ["--pool belongs to --kind linkage"]),
+        (("--kind", "magic"), ["'magic' is not one of", "membership", "linkage"]),
     ],
     ids=[
         "nothing",
@@ -48,6 +54,12 @@ def scores(home: Path, header: str = "id,member,score") -> Path:
         "no direction",
         "unknown direction",
         "no file",
+        "linkage of nothing",
+        "no pool",
+        "linkage with a base",
+        "no adapter",
+        "pool of scores",
+        "unknown kind",
     ],
 )
 def test_options_that_cannot_be(

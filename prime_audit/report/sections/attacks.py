@@ -13,8 +13,11 @@ def view(source: Source) -> dict[str, object] | None:
         source: The run.
 
     Returns:
-        What the template shows; None for a study whose attacks all fit beside its methods.
+        What the template shows; None for a study whose attacks all fit beside its methods, and where no
+        record was attacked.
     """
+    if source.pool:
+        return None
     if not source.lists:
         if len(source.attacks) == len(source.beside):
             return None

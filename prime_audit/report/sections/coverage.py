@@ -18,6 +18,7 @@ def view(source: Source) -> dict[str, object]:
     scored = [
         metric.n for metric in source.results.metrics if metric.n is not None and metric.id == "mia.auc"
     ]
+    failed = max((n.failed or 0 for n in scored), default=0)
     skipped = [("skipped", gap) for gap in coverage.skipped]
     many = len(skipped) > _MOST_SKIPPED
     return {
@@ -27,7 +28,7 @@ def view(source: Source) -> dict[str, object]:
             ("failed", len(coverage.failed), "bad" if coverage.failed else "plain"),
             ("skipped", len(coverage.skipped), "warn" if coverage.skipped else "plain"),
             *(() if source.lists else (("targets reverted to the base", _reverted(source), "plain"),)),
-            ("records that could not be scored", max((n.failed or 0 for n in scored), default=0), "plain"),
+            *(() if source.pool else (("records that could not be scored", failed, "plain"),)),
         ),
         "gaps": [("failed", gap) for gap in coverage.failed] + ([] if many else skipped),
         "folded": skipped if many else [],

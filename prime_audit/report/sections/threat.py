@@ -50,6 +50,10 @@ _DESIGNS = {
         "Membership is permuted, within each user where users are named, to see how often chance alone looks "
         "as strong.",
     ),
+    "pool": (
+        "An adapter was compared with modules that people have shared. Nothing was trained and no record was "
+        "read: what is asked is whose module files were merged, and with which weights.",
+    ),
 }
 _LIMITS = (
     "“None detected” means that no attack that was run saw more than chance. It does not mean that the "
@@ -68,6 +72,13 @@ _LIST_LIMITS = (
     "The intervals speak about this model and these records. Records of one person are not independent of "
     "each other; where no user is named they are taken to be.",
     "Whether a record was used is the question asked here. Whether its text can be extracted is another one.",
+)
+_POOL_LIMITS = (
+    "That a module is in the merge says that its file was used. It does not say that anything of the "
+    "person's data can be found in the adapter.",
+    "A sharer who is not named may still be in it: with a small weight, behind a lossy merge, or beside a "
+    "candidate that is nearly the same. Whoever is missing in the pool cannot be named at all.",
+    "The intervals say how the weight varies between layers, not between trainings.",
 )
 _UNITS = {
     "example": "one record of a sharer, used or left out (a fact that stands in several records is protected "
@@ -108,10 +119,11 @@ def view(source: Source) -> dict[str, object]:
     )
     return {
         "adversaries": [(name, _ADVERSARIES.get(name, "not described here")) for name in adversaries],
+        "pool": source.pool,
         "subjects": [WHO[subject] for subject in subjects],
         "design": design,
         "design_words": _DESIGNS.get(design, ("This report has no description of this design.",)),
-        "limits": _LIST_LIMITS if source.lists else _LIMITS,
+        "limits": _POOL_LIMITS if source.pool else _LIST_LIMITS if source.lists else _LIMITS,
         "set_aside": _set_aside(source) or _lists(source),
         "promise": _promise(source),
         "attacks": Table("Attacks", ("Attack", "Threat model", "Needs", "Source", "Version"), rows, text=4),
@@ -137,6 +149,8 @@ def _lists(source: Source) -> str:
     if not source.lists or not isinstance(design, dict):
         return ""
     said = f"Members and non-members were compared {design.get('compared', 'in a way that is not recorded')}."
+    if source.pool:
+        said = f"The pool holds {plural(int(design.get('candidates') or 0), 'candidate')}."
     count = int(design.get("overlaps") or 0)
     near = f" {plural(count, 'non-member')} nearly repeat a member, which hides a leak." if count else ""
     notes = source.manifest.get("notes")

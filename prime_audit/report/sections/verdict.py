@@ -22,7 +22,8 @@ def view(source: Source) -> dict[str, object]:
         "headline": words.headline(source),
         "findings": [_card(source, finding) for finding in findings],
         "lists": source.lists,
-        "unaudited": [method for method in source.methods if method.id not in audited],
+        "pool": source.pool,
+        "unaudited": [m for m in source.methods if m.id not in audited and not source.pool],
     }
 
 
