@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attacks import Attack, Evidence
+from prime_audit.bring.advice import advise
 from prime_audit.bring.outcome import Brought
 from prime_audit.bring.panels import MODEL, base_panels, evidence_panels, score_panel
 from prime_audit.bring.scores_file import ScoresFile, read_scores
@@ -62,7 +63,7 @@ def bring_scores(path: Path, direction: Direction | None) -> Brought:
         methods=methods,
         alarms=base_panels(file.listed, evidence, file.held),
         primary="reference" if file.reference is not None else "loss",
-        lacking=lacking,
+        lacking={attack: advise(parts, "scores") for attack, parts in lacking.items()},
     )
 
 

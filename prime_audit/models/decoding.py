@@ -146,7 +146,8 @@ def score_labels(
         scores[batch] = _score_batch(lm, [rows[i] for i in batch], batch, in_rows, continuations)
     if not np.isfinite(scores).all():
         raise ModelError(
-            f"model {lm.name}: its log-probabilities are not finite", hint="use model.dtype: float32"
+            f"model {lm.name}: its log-probabilities are not finite",
+            hint="use float32 (model.dtype)",
         )
     return scores
 
