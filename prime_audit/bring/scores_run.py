@@ -78,8 +78,8 @@ def _check_direction(path: Path, file: ScoresFile, direction: Direction | None) 
             f"{path}: does a higher or a lower score mean a member? It is never guessed",
             hint="add --direction higher, or --direction lower (for a loss)",
         )
-    if file.score is None and direction == "lower":
+    if file.score is None and direction is not None:
         raise ConfigError(
-            f"{path}: holds log-probabilities, where higher means a member",
+            f"{path}: holds log-probabilities, where higher means a member: the direction is known",
             hint="leave out --direction; for losses, give minus their values as 'logp'",
         )

@@ -3,7 +3,7 @@
 import shlex
 from pathlib import Path
 
-from prime_audit.core import printable
+from prime_audit.core import plural, printable
 from prime_audit.gate import Gate
 from prime_audit.report import words
 from prime_audit.report.headline import headline
@@ -57,7 +57,7 @@ def _methods(source: Source) -> list[str]:
         for line in shown
     ]
     if len(order) > _MOST_METHODS:
-        lines.append(f"  and {words.plural(len(order) - _MOST_METHODS, 'more method')} in the report")
+        lines.append(f"  and {plural(len(order) - _MOST_METHODS, 'more method')} in the report")
     return lines
 
 

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from prime_audit.core import plural
 from prime_audit.report.source import Source
-from prime_audit.report.words import FINDING_WORDS, WHO, aucs, largest_auc, plural, unexpected_controls
+from prime_audit.report.words import FINDING_WORDS, WHO, aucs, largest_auc, unexpected_controls
 from prime_audit.results import Finding
 
 

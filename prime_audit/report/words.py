@@ -111,19 +111,6 @@ def p_value(p: float | None) -> str:
     return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
 
 
-def plural(count: int, noun: str) -> str:
-    """Write a count with its noun.
-
-    Args:
-        count: How many.
-        noun: The noun in the singular; it takes a plain s.
-
-    Returns:
-        For example "1 limit" or "3 limits".
-    """
-    return f"{count} {noun}{'' if count == 1 else 's'}"
-
-
 def finding_sentence(source: Source, finding: Finding) -> str:
     """Say what a finding means, with its numbers and its limits.
 

@@ -13,7 +13,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from prime_audit.results import Metric, Results, read_results
-from tests.support import ROOT, Finished, environment
+from tests.support import ROOT, Finished, environment, run_cli
 
 # Runs the command with torch, transformers and peft out of reach.
 BLOCKED = """
@@ -182,6 +182,16 @@ def test_equal_input_gives_equal_results_and_replaces_an_earlier_attack(tmp_path
         assert without_torch(tmp_path, "attack", "--scores", path).code == 0
         files.append((tmp_path / "reports" / "attack" / "results.json").read_bytes())
     assert files[0] == files[1]
+
+
+def test_the_command_in_the_report_can_be_typed(tmp_path: Path) -> None:
+    scores_file(tmp_path, [1, 1, 0], [1, 0, 0])
+    words = ("attack", "--scores", "scores.csv", "--direction", "higher")
+    assert run_cli(*words, home=tmp_path).code == 0
+    manifest = json.loads((tmp_path / "reports" / "attack" / "manifest.json").read_text())
+    assert manifest["command"] == "prime-audit attack --scores scores.csv --direction higher"
+    page = (tmp_path / "reports" / "attack" / "report.html").read_text(encoding="utf-8")
+    assert "__main__" not in page
 
 
 def test_help_fits_a_narrow_terminal(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 import pytest
 
+from prime_audit.core import plural
 from prime_audit.gate import Gate
 from prime_audit.report import words
 from prime_audit.report.headline import headline
@@ -107,4 +108,4 @@ def test_numbers_intervals_and_gaps() -> None:
     assert words.cell(Metric(id="a", value=0.25, ci=ci), 2, plus=True) == "+0.25\n(\u22120.01 to 0.50)"
     assert words.cell(Metric(id="a", value=None, status="error", reason="boom")) == "error\n(boom)"
     assert words.cell(None) == "\u2013"
-    assert [words.plural(count, "limit") for count in (0, 1, 2)] == ["0 limits", "1 limit", "2 limits"]
+    assert [plural(count, "limit") for count in (0, 1, 2)] == ["0 limits", "1 limit", "2 limits"]

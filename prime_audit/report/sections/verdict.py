@@ -1,5 +1,6 @@
 """What was found, first and in words."""
 
+from prime_audit.core import plural
 from prime_audit.report import words
 from prime_audit.report.headline import headline
 from prime_audit.report.source import Source
@@ -61,7 +62,7 @@ def _notes(source: Source, finding: Finding) -> list[str]:
             else ""
         )
         notes.append(
-            f"{words.plural(back, 'target')} fell back to the base, where there is nothing to find{alone}."
+            f"{plural(back, 'target')} fell back to the base, where there is nothing to find{alone}."
         )
     # The sentence of the other verdicts says their reason already.
     told = ("difference", "none detected") if source.observed else ("difference",)
