@@ -97,6 +97,30 @@ def test_the_study_schema_accepts_every_bundled_study(capsys: pytest.CaptureFixt
         jsonschema.validate(load_study(name).model_dump(mode="json"), schema)
 
 
+def test_the_study_schema_explains_every_key_of_the_passes(capsys: pytest.CaptureFixture[str]) -> None:
+    assert end("schema", "study") == 0
+    keys = json.loads(capsys.readouterr().out)["$defs"]["PassesConfig"]["properties"]
+    assert set(keys) == {"methods", "targets", "neighbours", "shots", "samples", "population"}
+    assert [name for name, key in keys.items() if not key.get("description")] == []
+    # The attacks that a key names are those that read what it makes.
+    made = {"neighbours": "neighbours", "shots": "prefixed", "samples": "overlap", "population": "population"}
+    for key, part in made.items():
+        readers = [attack.id for attack in ATTACKS.values() if part in attack.needs]
+        said = keys[key]["description"].replace("both rmia", "rmia rmia-offline")
+        assert all(name in said.replace(",", " ").replace(".", " ").split() for name in readers), key
+
+
+def test_the_template_of_a_study_names_what_its_attacks_need(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    assert end("init", path) == 0
+    text, audit = path.read_text(encoding="utf-8"), load_study(path).audit
+    assert set(yaml.safe_load(text)["audit"]["passes"]) == set(type(audit.passes).model_fields)
+    assert audit.passes == type(audit.passes)()
+    assert yaml.safe_load(text)["audit"]["primary"] is None
+    (shadows,) = [line for line in text.splitlines() if line.startswith("  # shadows:")]
+    assert "lira, rmia, bavaria and base-mia need them" in shadows
+
+
 def test_the_results_schema_is_the_committed_one(capsys: pytest.CaptureFixture[str]) -> None:
     from prime_audit.results import results_schema
 
