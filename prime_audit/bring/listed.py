@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prime_audit.audit.blind import date_numbers
+from prime_audit.core import plural
 from prime_audit.data import Item, RecordIndex
 from prime_audit.data.records import Faults, Place
 
@@ -146,7 +147,8 @@ def check_lists(entries: Sequence[Entry], faults: Faults, what: str) -> None:
 
 def _check_complete(key: str, without: Sequence[Entry], count: int) -> None:
     if 0 < len(without) < count:
-        without[0].place.at(key).fault(f"missing in {len(without)} of {count} records; give all or none")
+        lacking = f"{len(without)} of {plural(count, 'record')}"
+        without[0].place.at(key).fault(f"missing in {lacking}; give all or none")
 
 
 def near_repeats(asked: Sequence[Entry], against: Sequence[Entry]) -> int:

@@ -7,6 +7,7 @@ from typing import Final
 
 from pydantic import JsonValue
 
+from prime_audit.bring.advice import advise
 from prime_audit.bring.listed import Entry, listed, near_repeats
 from prime_audit.bring.outcome import Brought
 from prime_audit.bring.panels import ARRAYS, MODEL, base_panels, evidence_panels
@@ -19,7 +20,7 @@ from prime_audit.errors import ConfigError, ModelError
 from prime_audit.models import LanguageModel, encode_all, load_model
 from prime_audit.modules import read_module
 
-_PARTS: Final = ("reference", "lowercase", "repeated", "prefixed", "population", "corpus")
+_PARTS: Final = ("reference", "lowercase", "repeated", "prefixed", "population", "corpus", "gradient_norm")
 
 
 def bring_model(request: ModelRequest) -> Brought:
@@ -52,7 +53,7 @@ def bring_model(request: ModelRequest) -> Brought:
         primary="reference" if reference is not None else "loss",
         label=_label(request),
         settings=_settings(request, audited, reference),
-        lacking=lacking,
+        lacking={attack: advise(parts, "model") for attack, parts in lacking.items()},
         described=_described(audited),
         notes=(*_notes(audited, lists), *left_out),
         evidence=kept,

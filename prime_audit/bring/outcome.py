@@ -50,7 +50,7 @@ class Brought:
         primary: The attack whose figures stand first.
         label: What is audited, in words.
         settings: What the figures depend on: digests and options.
-        lacking: By attack, the parts of the evidence that it needs and that are not there.
+        lacking: By attack that could not be run, what would open it.
         described: What the manifest says beside what every run says.
         known: Attacks that are not registered.
         evidence: Token scores to keep, by name.
@@ -64,7 +64,7 @@ class Brought:
     label: str
     settings: Mapping[str, JsonValue]
     alarms: Mapping[Key, Panel] = field(default_factory=dict)
-    lacking: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    lacking: Mapping[str, str] = field(default_factory=dict)
     described: Mapping[str, object] = field(default_factory=dict)
     known: Mapping[str, Attack] = field(default_factory=dict)
     evidence: Mapping[str, TokenScores] = field(default_factory=dict)
@@ -174,10 +174,7 @@ def _qualified(finding: Finding, listed: Listed) -> Finding:
     return finding
 
 
-def _coverage(run: Iterable[Key], lacking: Mapping[str, tuple[str, ...]]) -> Coverage:
+def _coverage(run: Iterable[Key], lacking: Mapping[str, str]) -> Coverage:
     done = (MODEL, *(f"{method}/{attack}" for method, attack in run))
-    skipped = tuple(
-        Gap(id=f"{MODEL}/{attack}", reason=f"needs {', '.join(parts)}: not in what was handed in")
-        for attack, parts in lacking.items()
-    )
+    skipped = tuple(Gap(id=f"{MODEL}/{attack}", reason=reason) for attack, reason in lacking.items())
     return Coverage(requested=(*done, *(gap.id for gap in skipped)), run=done, skipped=skipped)

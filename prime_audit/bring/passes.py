@@ -1,4 +1,4 @@
-"""The forward passes over listed records: plain, in lower case, twice in a row, and after public records."""
+"""The passes over listed records: plain, in lower case, twice in a row, after public records, and back."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from prime_audit.models import (
     score_tokens,
 )
 from prime_audit.models.encoding import tokenize
-from prime_audit.modules import AdapterBank, LoraModule
+from prime_audit.modules import AdapterBank, LoraModule, gradient_norms
 
 # What was given before a text is read and not scored.
 LOSS: Final = "answer"
@@ -56,6 +56,12 @@ class Probe:
         before = examples_of(shots)
         scores = score_prefixed(self.lm, examples_of(entries), before, **self._how(len(entries)))
         return self._texts_alone(scores, entries)
+
+    def gradients(self, entries: Sequence[Entry]) -> NDArray[np.float64] | None:
+        """Takes the norm of each text's gradient over the adapter; None without one."""
+        if self.module is None:
+            return None
+        return gradient_norms(self.lm, examples_of(entries), LOSS, self.module, end=False)
 
     def _how(self, rows: int) -> dict[str, Any]:
         """The keywords that every scoring function takes."""
@@ -99,6 +105,7 @@ def evidence_of(
         prefixed=prefixed,
         population=_population(probe, reference, others),
         corpus=_corpus(probe, lists.public),
+        gradient_norm=probe.gradients(lists.entries),
     )
     return evidence, notes
 

@@ -8,6 +8,7 @@ from prime_audit.bring.outcome import Brought, results_of
 from prime_audit.bring.request import ModelRequest
 from prime_audit.bring.run_directory import DEFAULT_OUT, check_out, now, write_run
 from prime_audit.bring.scores_run import bring_scores
+from prime_audit.core import plural
 from prime_audit.errors import ConfigError
 from prime_audit.results import Results
 
@@ -137,8 +138,8 @@ def _check_model(direction: object, named: Sequence[str]) -> None:
 def _tell(brought: Brought, say: Callable[[str], None]) -> None:
     listed = brought.listed
     members = int(listed.member.sum())
-    counts = f"{members} members and {len(listed.ids) - members} non-members"
-    say(f"{brought.label}: {counts}, {len({name for _, name in brought.methods})} attacks")
+    counts = f"{plural(members, 'member')} and {plural(len(listed.ids) - members, 'non-member')}"
+    say(f"{brought.label}: {counts}, {plural(len({name for _, name in brought.methods}), 'attack')}")
     for note in brought.notes:
         say(f"note: {note}")
 

@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 from attacks import TokenScores
 from prime_audit.bring import fields
 from prime_audit.bring.listed import Entry, Listed, check_lists, in_user_order, listed
-from prime_audit.core import parse_json, printable, read_text
+from prime_audit.core import parse_json, plural, printable, read_text
 from prime_audit.data.records import Faults, Place, json_lines
 from prime_audit.errors import DataError
 
 COLUMNS: Final = ("id", "user", "member", "score", "logp", "base_logp", "text", "date")
 _NUMBERS: Final = ("logp", "base_logp")
+_OTHER_MARKS: Final = {";": "semicolons", "\t": "tabs"}
 _Rows = Iterator[tuple[int, Mapping[str, object], Place]]
 
 
@@ -93,6 +94,12 @@ def _csv_rows(path: Path, faults: Faults) -> _Rows:
         names = [name.strip() for name in reader.fieldnames or ()]
         if twice := [name for name, count in Counter(names).items() if count > 1]:
             raise DataError(f"{path}: the header names '{printable(twice[0], 40)}' twice")
+        for mark, name in _OTHER_MARKS.items():
+            if len(names) == 1 and mark in names[0]:
+                raise DataError(
+                    f"{path}: the header is one cell with {name} in it",
+                    hint=f"save it with commas instead of {name} (and with points in decimal numbers)",
+                )
         reader.fieldnames = names
         for row in reader:
             # The reader stands at the row's last line, and a cell may hold line breaks. Cells beyond the
@@ -140,6 +147,12 @@ def _check_columns(columns: Sequence[str], rows: Sequence[object], path: Path, f
         raise DataError(f"{path}: there is no record in it", hint="one record a line, below a header if CSV")
     found = [key for key in ("score", "logp") if key in columns]
     names = ", ".join(printable(str(column), 40) for column in columns)
+    # Said once, and not of every record.
+    if rows and (absent := [key for key in ("id", "member") if key not in columns]):
+        raise DataError(
+            f"{path}: no record has {' or '.join(map(repr, absent))}, but: {names}",
+            hint="'member' is true for records that were trained on; every record needs an id of its own",
+        )
     if rows and len(found) != 1:
         has = "both 'score' and 'logp'" if found else f"neither 'score' nor 'logp', but: {names}"
         raise DataError(f"{path}: holds {has}", hint="give one of them for every record")
@@ -159,7 +172,8 @@ def _row(record: Mapping[str, object], columns: Sequence[str], place: Place) -> 
         fields.log_probabilities(record, key, place) if key in columns else None for key in _NUMBERS
     )
     if logp is not None and base_logp is not None and len(logp) != len(base_logp):
-        place.at("base_logp").fault(f"has {len(base_logp)} tokens, 'logp' has {len(logp)}; both cut alike")
+        count = plural(len(base_logp), "token")
+        place.at("base_logp").fault(f"has {count}, 'logp' has {len(logp)}; both cut alike")
     if name is None or member is None or len(place.faults.lines) > before:
         return None
     return _Row(Entry(name, user, member, words, place, date=when), score, logp, base_logp)

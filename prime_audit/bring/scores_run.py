@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attacks import Attack, Evidence
+from prime_audit.bring.advice import advise
 from prime_audit.bring.outcome import Brought
 from prime_audit.bring.panels import MODEL, base_panels, evidence_panels, score_panel
 from prime_audit.bring.scores_file import ScoresFile, read_scores
@@ -62,7 +63,7 @@ def bring_scores(path: Path, direction: Direction | None) -> Brought:
         methods=methods,
         alarms=base_panels(file.listed, evidence, file.held),
         primary="reference" if file.reference is not None else "loss",
-        lacking=lacking,
+        lacking={attack: advise(parts, "scores") for attack, parts in lacking.items()},
     )
 
 
@@ -77,8 +78,8 @@ def _check_direction(path: Path, file: ScoresFile, direction: Direction | None) 
             f"{path}: does a higher or a lower score mean a member? It is never guessed",
             hint="add --direction higher, or --direction lower (for a loss)",
         )
-    if file.score is None and direction == "lower":
+    if file.score is None and direction is not None:
         raise ConfigError(
-            f"{path}: holds log-probabilities, where higher means a member",
+            f"{path}: holds log-probabilities, where higher means a member: the direction is known",
             hint="leave out --direction; for losses, give minus their values as 'logp'",
         )

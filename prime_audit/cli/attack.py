@@ -22,7 +22,7 @@ def attack(
     ] = None,
     direction: Annotated[
         Literal["higher", "lower"] | None,
-        typer.Option("--direction", help="Which score means a member; never guessed."),
+        typer.Option("--direction", help="Which score means a member; never guessed; not for logp."),
     ] = None,
     base: Annotated[
         str | None, typer.Option("--base", help="Model: tiny, smollm2, a folder, or a hub id.")

@@ -3,11 +3,14 @@
 import json
 from collections.abc import Callable, Mapping
 from enum import StrEnum
+from textwrap import wrap
 from typing import Annotated
 
 import typer
 
 Row = dict[str, object]
+_WIDTH = 80
+_NARROWEST = 20
 
 
 class Kind(StrEnum):
@@ -28,7 +31,7 @@ def list_known(
     if as_json:
         typer.echo(json.dumps(rows, indent=2, ensure_ascii=False))
         return
-    for line in _table(rows):
+    for line in _attack_lines(rows) if what is Kind.attacks else _table(rows):
         typer.echo(line)
 
 
@@ -99,14 +102,34 @@ _LISTS: Mapping[Kind, Callable[[], list[Row]]] = {
 }
 
 
-def _table(rows: list[Row]) -> list[str]:
-    """Lay rows out in aligned columns under their names."""
+def _attack_lines(rows: list[Row]) -> list[str]:
+    """The table without the kind, which is the same for all, and with the meaning of its columns below."""
+    from prime_audit.cli.attack_words import legend
+
+    shown: list[Row] = [
+        {
+            "id": row["id"],
+            "who": row["threat_model"],
+            "source": str(row["source"]).replace(", arXiv:", ", "),
+            "needs": row["needs"],
+        }
+        for row in rows
+    ]
+    return [*_table(shown, wide="needs"), *legend()]
+
+
+def _table(rows: list[Row], wide: str = "") -> list[str]:
+    """Lay rows out in aligned columns under their names; the last one is wrapped if it is named as wide."""
     cells = [list(rows[0]), *([_cell(value) for value in row.values()] for row in rows)]
     widths = [max(len(line[column]) for line in cells) for column in range(len(cells[0]))]
-    return [
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-        for line in cells
-    ]
+    left = sum(widths[:-1]) + 2 * len(widths[:-1])
+    room = max(_WIDTH - left, _NARROWEST) if wide else widths[-1]
+    lines = []
+    for *line, last in cells:
+        start = "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=False))
+        first, *more = wrap(last, room) if wide else [last]
+        lines += [f"{start}  {first}".rstrip(), *(" " * left + part for part in more)]
+    return lines
 
 
 def _cell(value: object) -> str:

@@ -14,6 +14,13 @@ _STAGES = {
     "deploy": "one method for one target: personalise and answer",
     "score": "one forward pass over the records that are attacked",
     "premise": "attack on merges that one search evaluated",
+    "pass": "further passes over those records, for attacks that need them",
+    "shadow": "one shadow module: on another half of one sharer's records",
+    "shade": "one model scored through the shadow modules of its sharers",
+    "swap": "one module trained again with one record exchanged",
+    "swapped": "merges (or an own module) with the exchanged record, scored",
+    "select-pools": "two pools of sharers by a coin, and whom each target merges",
+    "pool": "one method for one target, made from either pool",
 }
 
 
@@ -26,6 +33,7 @@ def validate(
 ) -> None:
     """Check a study file and its data; every fault is listed."""
     from prime_audit.config import load_study
+    from prime_audit.core import plural
 
     config = load_study(study, overrides or (), seed, data)
     # Only now: the study room brings in torch, and a wrong key should be answered at once.
@@ -36,11 +44,16 @@ def validate(
     # Planning looks at all that a run would refuse, without computing anything.
     stages = describe_plan(config)
     records = sum(len(user.history) for user in dataset.users)
-    people = (
-        f"{len(dataset.sharers)} sharers, {len(dataset.targets)} targets, {len(dataset.public)} public users"
+    counts = (
+        (len(dataset.sharers), "sharer"),
+        (len(dataset.targets), "target"),
+        (len(dataset.public), "public user"),
+        (records, "record"),
     )
-    typer.echo(f"{config.name} is valid: task {config.task}, {people}, {records} records")
+    found = ", ".join(plural(count, noun) for count, noun in counts)
+    typer.echo(f"{config.name} is valid: task {config.task}, {found}")
     if plan:
+        width = max((len(stage) for stage, _ in stages), default=0)
         for stage, count in stages:
-            typer.echo(f"{count:6d}  {stage:8}  {_STAGES.get(stage, '')}".rstrip())
+            typer.echo(f"{count:6d}  {stage:{width}}  {_STAGES.get(stage, '')}".rstrip())
         typer.echo(f"{sum(count for _, count in stages):6d}  units in all")

@@ -67,19 +67,29 @@ def _list_or_name(value: object) -> str:
 
 
 class PassesConfig(Section):
-    """Passes that only some attacks need: on which `methods` and on how many `targets` they are run.
+    """Passes that only some attacks need, and what they cost; controls are always covered."""
 
-    `null` is all of them; controls are always covered. `neighbours` altered copies of each record, `shots`
-    records before it, `samples` texts generated for it, and a `population` of at most so many queries, which
-    nobody trained on.
-    """
-
-    methods: Methods | None = None
-    targets: Count | None = None
-    neighbours: Count = 10
-    shots: Count = 4
-    samples: Count = 2
-    population: Count = 100
+    methods: Annotated[
+        Methods | None,
+        Field(description="Ids of the methods that these passes are run on; null: every one with a module."),
+    ] = None
+    targets: Annotated[
+        Count | None,
+        Field(description="Run them for the first so many targets; null: for all. The report marks it."),
+    ] = None
+    neighbours: Annotated[
+        Count, Field(description="Copies of each record with some words changed, for neighbourhood.")
+    ] = 10
+    shots: Annotated[
+        Count, Field(description="Records that are put before each record, for recall and con-recall.")
+    ] = 4
+    samples: Annotated[
+        Count, Field(description="Texts generated from each record's prompt, for generation.")
+    ] = 2
+    population: Annotated[
+        Count,
+        Field(description="At most so many queries, which nobody trained on, for camia and both rmia."),
+    ] = 100
 
 
 class ShadowsConfig(Section):

@@ -18,6 +18,7 @@ from prime_audit.core.ids import check_id, inside
 from prime_audit.core.places import default_store
 from prime_audit.core.sanitise import printable
 from prime_audit.core.seeds import Seeds
+from prime_audit.core.wording import plural
 
 __all__ = [
     "Seeds",
@@ -33,6 +34,7 @@ __all__ = [
     "inside",
     "make_private_dir",
     "parse_json",
+    "plural",
     "printable",
     "read_json",
     "read_text",

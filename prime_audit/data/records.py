@@ -1,15 +1,22 @@
 """Checking one record of a file: each fault is noted with its place and reading goes on."""
 
 import math
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from prime_audit.core import check_id, parse_json, read_text
+from prime_audit.core import check_id, parse_json, plural, read_text
 from prime_audit.data.tasks import Item, Task
 from prime_audit.errors import DataError
 
 SHOWN = 50
+# So many faults of one kind are printed one by one; of more, the lines of the next few are named.
+ALIKE = 3
+PLACES = 5
+# What differs between faults of one kind: ids in quotes, line numbers and counts, and not a file's name.
+_VARYING = re.compile(r"'[^']*'|(?<=[:\[ ])\d+")
+_LINE = re.compile(r":(\d+)|line (\d+)")
 
 
 @dataclass
@@ -19,7 +26,7 @@ class Faults:
     lines: list[str] = field(default_factory=list)
 
     def raise_any(self, what: str) -> None:
-        """Raise one error with the first 50 faults and their number, if there are any.
+        """Raise one error with the number of faults and the first 50 lines about them, if there are any.
 
         Args:
             what: The file or folder.
@@ -30,13 +37,43 @@ class Faults:
         count = len(self.lines)
         if not count:
             return
-        shown = self.lines[:SHOWN]
-        if count > SHOWN:
-            shown.append(f"... and {count - SHOWN} more")
+        found = by_kind(self.lines)
+        shown = found[:SHOWN]
+        if len(found) > SHOWN:
+            shown.append(f"... and {len(found) - SHOWN} more")
         raise DataError(
-            f"{what}: {count} {'fault' if count == 1 else 'faults'}\n" + "\n".join(shown),
+            f"{what}: {plural(count, 'fault')}\n" + "\n".join(shown),
             hint="each line names the file and the place; nothing was computed",
         )
+
+
+def by_kind(lines: Sequence[str]) -> list[str]:
+    """Group faults that differ only in their places, ids and numbers.
+
+    Args:
+        lines: One fault each: its place and what is wrong.
+
+    Returns:
+        The faults in their order; of more than three of a kind the first alone, with how many more there are
+        and where.
+    """
+    kinds: dict[str, list[int]] = {}
+    for number, line in enumerate(lines):
+        kinds.setdefault(_VARYING.sub("#", line), []).append(number)
+    told = list(lines)
+    for first, *others in kinds.values():
+        if len(others) >= ALIKE:
+            told[first] += _more([lines[number] for number in others])
+            for number in others:
+                told[number] = ""
+    return [line for line in told if line]
+
+
+def _more(lines: Sequence[str]) -> str:
+    numbers = dict.fromkeys(match[1] or match[2] for line in lines if (match := _LINE.search(line)))
+    first = ", ".join(list(numbers)[:PLACES]) + (", ..." if len(numbers) > PLACES else "")
+    where = f", at lines {first}" if len(numbers) > 1 else ""
+    return f" (and {len(lines)} more like it{where})"
 
 
 @dataclass(frozen=True)

@@ -235,7 +235,8 @@ def continue_tokens(
 def _finite(lm: LanguageModel, scores: NDArray[np.float64]) -> NDArray[np.float64]:
     if not np.isfinite(scores).all():
         raise ModelError(
-            f"model {lm.name}: its log-probabilities are not finite", hint="use model.dtype: float32"
+            f"model {lm.name}: its log-probabilities are not finite",
+            hint="use float32 (model.dtype)",
         )
     return scores
 

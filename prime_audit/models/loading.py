@@ -92,7 +92,8 @@ def _from_hub(config: ModelConfig) -> Path:
     except LocalEntryNotFoundError as error:
         raise ModelError(
             f"model {config.base}: neither a folder nor a model in the local hub cache",
-            hint="check the spelling, or set model.offline: false to fetch it"
+            hint=f"check the spelling, or fetch it first: hf download {config.base} "
+            "(a study also fetches it with model.offline: false)"
             if config.offline
             else "check the spelling and the network",
         ) from error

@@ -114,7 +114,7 @@ def _score_batch(lm: LanguageModel, batch: Sequence[Encoded]) -> list[NDArray[np
     if not np.isfinite(flat).all():
         raise ModelError(
             f"model {lm.name}: its log-probabilities are not finite",
-            hint="use model.dtype: float32; if that does not help, the weights or a module are damaged",
+            hint="use float32 (model.dtype); if that does not help, the weights or a module are damaged",
         )
     ends = np.cumsum(wanted.sum(dim=1).cpu().numpy())
     return np.split(flat, ends[:-1], axis=1)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from prime_audit.errors import ModelError
-from prime_audit.models import Example, LanguageModel, encode_all
+from prime_audit.models import Encoded, Example, LanguageModel, encode_all
 from prime_audit.modules.lora import LoraModule, check_fit, linear_layer
 from prime_audit.modules.training import mean_loss
 
@@ -22,6 +23,7 @@ def gradient_norms(
     module: LoraModule,
     *,
     per_layer: bool = False,
+    end: bool = True,
 ) -> NDArray[np.float64]:
     """Returns the norm of each record's gradient over the adapter's factors A and B (arXiv 2402.17012).
 
@@ -35,6 +37,8 @@ def gradient_norms(
         loss: ``answer`` or ``full``: whose mean negative log-likelihood per token is derived.
         module: The adapter.
         per_layer: Whether layers are kept apart.
+        end: Whether the end-of-sequence token counts. Of somebody else's texts nobody knows whether they were
+            trained with one; where they were not, it would have the largest gradient of every record.
 
     Returns:
         ``(N,)``, or ``(N, layers)`` in the order of the module's layers; Euclidean norms.
@@ -55,7 +59,7 @@ def gradient_norms(
             handle = linear_layer(lm.model, name).register_forward_hook(hook)
             hooks.callback(handle.remove)
         leaves = [part for pair in pairs for part in pair]
-        for place, encoded in enumerate(encode_all(lm, examples, loss)):
+        for place, encoded in enumerate(_encoded(lm, examples, loss, end)):
             with torch.enable_grad():
                 found = torch.autograd.grad(mean_loss(lm, [encoded]), leaves)
             squares = torch.stack([part.double().square().sum() for part in found])
@@ -64,9 +68,19 @@ def gradient_norms(
         place = int(np.flatnonzero(~np.isfinite(norms).all(axis=1))[0])
         raise ModelError(
             f"model {lm.name}: the gradient of record {place} is not finite",
-            hint="use model.dtype: float32; if that does not help, the weights or a module are damaged",
+            hint="use float32 (model.dtype); if that does not help, the weights or a module are damaged",
         )
     return norms if per_layer else np.sqrt((norms**2).sum(axis=1))
+
+
+def _encoded(lm: LanguageModel, examples: Sequence[Example], loss: str, end: bool) -> list[Encoded]:
+    encoded = encode_all(lm, examples, loss)
+    if end:
+        return encoded
+    # Texts are tokenized so that they cannot hold it: a last token that is one was appended.
+    return [
+        replace(one, scored=(*one.scored[:-1], False)) if one.ids[-1] == lm.eos_id else one for one in encoded
+    ]
 
 
 def _adds(a: Tensor, b: Tensor, scaling: float) -> Callable[[nn.Module, tuple[Any, ...], Tensor], Tensor]:

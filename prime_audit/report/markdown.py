@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from prime_audit.core import printable
 from prime_audit.gate import Gate
 from prime_audit.report import words
+from prime_audit.report.headline import headline
 from prime_audit.report.parts import Table
 from prime_audit.report.sections.attacks import attacks_table
 from prime_audit.report.sections.linkage import linkage_tables
@@ -12,7 +13,7 @@ from prime_audit.report.sections.methods import methods_table
 from prime_audit.report.source import Source
 from prime_audit.results import Results
 
-_LONGEST_TEXT = 300
+_LONGEST_TEXT = 500
 
 
 def render_markdown(results: Results, manifest: Mapping[str, object], gate: Gate | None = None) -> str:
@@ -27,7 +28,7 @@ def render_markdown(results: Results, manifest: Mapping[str, object], gate: Gate
         GitHub-flavoured Markdown. Text from outside stands in code spans, where it can do nothing.
     """
     source = Source(results, manifest, gate)
-    head = words.headline(source)
+    head = headline(source)
     lines = [f"## {head.icon} {head.words}", "", code(head.detail), ""]
     task = f"task {code(results.study.task)}, " if results.study.task else ""
     lines += [f"Study {code(results.study.name)}, {task}seed {results.study.seed}.", ""]
@@ -70,10 +71,8 @@ def _findings(source: Source) -> list[str]:
 
 def _coverage(source: Source) -> list[str]:
     coverage = source.results.coverage
-    counts = (
-        f"{len(coverage.requested)} requested, {len(coverage.run)} run, "
-        f"{len(coverage.failed)} failed, {len(coverage.skipped)} skipped; status {source.results.status}."
-    )
+    parts = ", ".join(f"{count} {what}" for what, count in source.counts.items())
+    counts = f"{len(coverage.requested)} requested, {parts}; status {source.results.status}."
     gaps = [f"- failed: {code(gap.id)} {code(gap.reason)}" for gap in coverage.failed]
     gaps += [f"- skipped: {code(gap.id)} {code(gap.reason)}" for gap in coverage.skipped]
     return ["### Coverage", "", counts, "", *gaps, *([""] if gaps else [])]

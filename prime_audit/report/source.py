@@ -131,6 +131,60 @@ class Source:
         """
         return self._index.get((name, method, attack, merged))
 
+    def largest(self, method: str) -> Metric | None:
+        """Find the largest AUC that any attack reaches on a method.
+
+        Args:
+            method: The method's id.
+
+        Returns:
+            The metric, that of the primary attack where it ties; None where no attack has a defined figure.
+        """
+        figures = [self.metric("mia.auc", method, attack.id) for attack in self.attacks]
+        known = [metric for metric in figures if metric is not None and metric.value is not None]
+        return max(known, key=lambda metric: metric.value or 0.0, default=None)
+
+    def share(self, metric: Metric) -> tuple[int, int] | None:
+        """Say of a method's figure over fewer people than its others are how many those are.
+
+        Passes that only some attacks need may be run for a few targets (`audit.passes.targets`), which
+        concern a few people.
+
+        Args:
+            metric: An AUC over all the people that the attack was run on.
+
+        Returns:
+            How many people it is over, and the most that another attack on the method is over; None where
+            that is as many.
+        """
+        if metric.n is None or metric.n.users is None or metric.method is None:
+            return None
+        others = (self.metric(metric.id, metric.method, attack.id) for attack in self.attacks)
+        most = max((m.n.users or 0 for m in others if m is not None and m.n is not None), default=0)
+        return (metric.n.users, most) if metric.n.users < most else None
+
+    @cached_property
+    def undefined(self) -> tuple[Metric, ...]:
+        """The AUCs of attacks that were run and have no defined figure, each with its reason."""
+        found = (
+            self.metric("mia.auc", method.id, attack.id)
+            for attack in self.results.attacks
+            for method in self.results.methods
+        )
+        return tuple(metric for metric in found if metric is not None and metric.status == "undefined")
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """How many of the requested parts have a figure, are undefined, failed, or were skipped."""
+        coverage = self.results.coverage
+        ids = {f"{metric.method}/{metric.attack}" for metric in self.undefined} & set(coverage.run)
+        return {
+            "run": len(coverage.run) - len(ids),
+            "undefined": len(ids),
+            "failed": len(coverage.failed),
+            "skipped": len(coverage.skipped),
+        }
+
     def leak(self, method: str, attack: str | None = None) -> Metric | None:
         """Find the AUC that is plotted: over merged targets where there is such a figure, else over all.
 

@@ -1,8 +1,5 @@
 """Numbers and verdicts in plain words; HTML, Markdown and the terminal use the same ones."""
 
-from dataclasses import dataclass
-from typing import Literal
-
 from prime_audit.report.source import Source
 from prime_audit.results import CI, Finding, Method, Metric
 
@@ -23,17 +20,6 @@ FINDING_WORDS = {
     "inconclusive": ("?", "Inconclusive"),
 }
 ALARM_P = 0.001
-_MOST_NAMES = 8
-
-
-@dataclass(frozen=True)
-class Headline:
-    """The first thing a reader sees: `tone` picks the colour, the words say everything without it."""
-
-    tone: Literal["bad", "warn", "good", "plain"]
-    icon: str
-    words: str
-    detail: str
 
 
 def number(value: float | None, digits: int = 3) -> str:
@@ -125,19 +111,6 @@ def p_value(p: float | None) -> str:
     return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
 
 
-def plural(count: int, noun: str) -> str:
-    """Write a count with its noun.
-
-    Args:
-        count: How many.
-        noun: The noun in the singular; it takes a plain s.
-
-    Returns:
-        For example "1 limit" or "3 limits".
-    """
-    return f"{count} {noun}{'' if count == 1 else 's'}"
-
-
 def finding_sentence(source: Source, finding: Finding) -> str:
     """Say what a finding means, with its numbers and its limits.
 
@@ -152,7 +125,7 @@ def finding_sentence(source: Source, finding: Finding) -> str:
     figures = _figures(source, finding, attack)
     if finding.verdict == "leak":
         metric = source.metric("mia.auc", finding.method, attack)
-        pairs = "" if metric is None or metric.value is None else _pairs(metric.value)
+        pairs = "" if metric is None or metric.value is None else _pairs(metric)
         return (
             f"Whoever holds what is deployed can tell trained-on records from held-out ones. {pairs}{figures}"
         )
@@ -172,23 +145,81 @@ def finding_sentence(source: Source, finding: Finding) -> str:
     return f"Nothing can be said: {finding.reason or 'no reason was recorded'}."
 
 
-def _pairs(auc: float) -> str:
+def _pairs(metric: Metric) -> str:
     return (
-        f"Shown one trained-on and one held-out record, the attack picks the right one "
-        f"{round(100 * auc)} times in 100; guessing gives 50. "
+        f"Shown one trained-on and one held-out record, the attack {metric.attack} picks the right one "
+        f"{round(100 * (metric.value or 0))} times in 100; guessing gives 50. "
     )
 
 
 def _figures(source: Source, finding: Finding, attack: str | None) -> str:
-    metric = source.metric("mia.auc", finding.method, attack)
-    parts = [f"attack {attack}"] if attack else []
-    if metric is not None and metric.value is not None:
-        parts.append(f"AUC {number(metric.value)}")
-        if metric.ci is not None:
-            parts.append(f"{100 * metric.ci.level:g} % interval {interval(metric.ci)}")
+    """The figures in brackets: of the finding's attack, of the primary one, and the largest."""
+    parts = aucs(source, finding.method, attack)
     if finding.p is not None or not source.observed:
-        parts.append(p_value(finding.p))
-    return f"({', '.join(parts)})"
+        parts.insert(1, p_value(finding.p))
+    return f"({'; '.join(parts)})"
+
+
+def aucs(source: Source, method: str, attack: str | None, digits: int = 3) -> list[str]:
+    """Write the AUCs that sum up the attacks on a method, each with the attack that reaches it.
+
+    The primary attack was named beforehand, so its figure needs no allowance for the choice; the largest one
+    says how much there is to find. Neither may stand for the other.
+
+    Args:
+        source: The run.
+        method: The method's id.
+        attack: The attack that a finding names, which comes first.
+        digits: Decimals.
+
+    Returns:
+        One text for each attack that is the named one, the primary one or the one with the largest AUC.
+    """
+    largest = source.largest(method)
+    order = dict.fromkeys((attack, source.primary, None if largest is None else largest.attack))
+    texts = []
+    for name in order:
+        metric = source.metric("mia.auc", method, name)
+        if name is None or (metric is None and name != attack):
+            continue
+        text = f"{'primary ' if name == source.primary else ''}attack {name}"
+        if metric is not None:
+            text += f": AUC {metric.status if metric.value is None else number(metric.value, digits)}"
+        if metric is largest and name not in (attack, source.primary):
+            # No interval: it would have to allow for the choice among all attacks.
+            text = f"largest: {text}"
+        elif metric is not None and metric.ci is not None:
+            text += f", {100 * metric.ci.level:g} % interval {interval(metric.ci, digits)}"
+        texts.append(text + over(source, metric))
+    return texts
+
+
+def over(source: Source, metric: Metric | None) -> str:
+    """Say where a figure is over fewer people than its method's others.
+
+    Args:
+        source: The run.
+        metric: The figure.
+
+    Returns:
+        For example ", over 2 of 12 people"; nothing where it is over as many.
+    """
+    part = None if metric is None else source.share(metric)
+    return "" if part is None else f", over {part[0]} of {part[1]} people"
+
+
+def largest_auc(source: Source, finding: Finding) -> float:
+    """Return what findings are ranked by.
+
+    Args:
+        source: The run.
+        finding: One of its findings.
+
+    Returns:
+        The largest AUC of any attack on the finding's method; -1 where there is none.
+    """
+    metric = source.largest(finding.method)
+    return -1.0 if metric is None or metric.value is None else metric.value
 
 
 def control_behaviour(source: Source, control: Method) -> tuple[str, str]:
@@ -262,101 +293,3 @@ def unexpected_controls(source: Source) -> tuple[str, ...]:
         for control in source.controls
         if control_behaviour(source, control)[1] == "NOT as expected"
     )
-
-
-def headline(source: Source) -> Headline:
-    """Sum up a run: what is broken first, then the gate, then the findings.
-
-    Args:
-        source: The run.
-
-    Returns:
-        The headline.
-    """
-    found = _found(source)
-    if source.broken:
-        faults = plural(source.faults, "failure")
-        detail = f"The run is {source.results.status}, with {faults}. {found.words}."
-        return Headline("warn", "!", "Incomplete: do not read this run as a clean one", detail)
-    gate = source.gate
-    if gate is None or (not gate.rules and gate.verdict == "pass"):
-        return found
-    counts = {
-        verdict: sum(rule.verdict == verdict for rule in gate.rules) for verdict in ("pass", "fail", "error")
-    }
-    if gate.verdict == "fail":
-        return Headline(
-            "bad",
-            "✖",
-            f"Gate failed: {counts['fail']} of {plural(len(gate.rules), 'limit')} broken",
-            f"{found.words}. {found.detail}",
-        )
-    if gate.verdict == "error":
-        return Headline(
-            "warn",
-            "!",
-            f"Gate not judged: {counts['error']} of {plural(len(gate.rules), 'limit')} could not be checked",
-            f"{found.words}. {found.detail}",
-        )
-    tone = found.tone if found.tone in ("bad", "warn") else "good"
-    return Headline(tone, found.icon if tone != "good" else "✔", f"Gate passed. {found.words}", found.detail)
-
-
-def _found(source: Source) -> Headline:
-    """The headline that the findings alone would give."""
-    findings = source.findings
-    count = {verdict: sum(entry.verdict == verdict for entry in findings) for verdict in FINDING_WORDS}
-    total = plural(len(findings), "audited case")
-    odd = unexpected_controls(source)
-    doubt = f" Controls that did not behave as they must: {', '.join(odd)}." if odd else ""
-    if source.pool:
-        return _linked(source)
-    if not findings:
-        return Headline("warn", "?", "Nothing was audited", f"No finding was made about any method.{doubt}")
-    if count["leak"]:
-        return Headline(
-            "bad", "▲", f"Leak detected in {count['leak']} of {total}", _strongest(source) + doubt
-        )
-    if count["inconclusive"] or odd:
-        words = (
-            f"Inconclusive: {count['inconclusive']} of {total}" if count["inconclusive"] else "Inconclusive"
-        )
-        return Headline("warn", "?", words, f"Read the reasons below.{doubt}")
-    if count["difference"]:
-        detail = "This design compares two lists; it cannot call a difference a leak."
-        return Headline("warn", "≠", f"A difference was found in {count['difference']} of {total}", detail)
-    detail = "This is not a proof of privacy: each finding says how strong a leak would have been seen."
-    return Headline("plain", "○", f"None detected in {total}", detail)
-
-
-def _linked(source: Source) -> Headline:
-    """The headline of an adapter that was compared with a pool of modules."""
-    named = [m for m in source.results.metrics if m.id == "linkage.named" and m.user is not None]
-    who = sorted(str(metric.user) for metric in named if metric.value)
-    left = next((m.value for m in source.results.metrics if m.id == "linkage.unexplained"), None)
-    share = (
-        f"The pool leaves {100 * left:.1f} % of the squared change unexplained." if left is not None else ""
-    )
-    candidates = plural(len(named), "candidate module")
-    if not who:
-        return Headline("plain", "○", f"None of {candidates} was found in the adapter", share)
-    listed = ", ".join(who[:_MOST_NAMES]) + (
-        f" and {len(who) - _MOST_NAMES} more" if who[_MOST_NAMES:] else ""
-    )
-    detail = f"{listed}. {share} It proves that the files were used, not what leaked."
-    return Headline("bad", "▲", f"{len(who)} of {candidates} found in the adapter", detail)
-
-
-def _strongest(source: Source) -> str:
-    leaks = [entry for entry in source.findings if entry.verdict == "leak"]
-    ranked = sorted(leaks, key=lambda entry: -_auc(source, entry))
-    if _auc(source, ranked[0]) < 0:
-        return ""
-    top = ranked[0]
-    auc = number(_auc(source, top), 2)
-    return f"Strongest: {top.method}, about {WHO[top.subject]} (AUC {auc}; 0.50 is guessing)."
-
-
-def _auc(source: Source, finding: Finding) -> float:
-    metric = source.metric("mia.auc", finding.method, finding.attack or source.primary)
-    return -1.0 if metric is None or metric.value is None else metric.value

@@ -102,7 +102,12 @@ def test_an_adapter_that_memorised_its_members_is_told(own: Own) -> None:
     (finding,) = (f for f in results.findings if f.method == "model")
     assert finding.verdict == "difference"
     ran = {name.partition("/")[2] for name in results.coverage.run if name.startswith("model/")}
-    assert {"loss", "zlib", "lowercase", "min-k++", "reference", "ez", "wbc"} <= ran
+    assert {"loss", "zlib", "lowercase", "min-k++", "reference", "ez", "wbc", "gradient-norm"} <= ran
+    # Training makes the gradients of its own records small.
+    assert figure(results, attack="gradient-norm").value > 0.9  # type: ignore[operator]
+    skipped = {gap.id: gap.reason for gap in results.coverage.skipped}
+    assert skipped["model/amplify"].startswith("only in a study")
+    assert skipped["model/recall"].startswith("give --public FILE")
     base = figure(results, attack="loss", method="control-base").value
     assert base is not None
     assert abs(base - 0.5) < 0.2
@@ -147,7 +152,9 @@ def test_a_merged_model_is_audited_as_the_adapter_is(own: Own) -> None:
     alone = own.attack(folder)
     with_base = own.attack(folder, reference="tiny")
     assert alone.study.primary == "loss"
-    assert "model/reference" in {gap.id for gap in alone.coverage.skipped}
+    skipped = {gap.id: gap.reason for gap in alone.coverage.skipped}
+    assert skipped["model/reference"].startswith("give --adapter DIR, or name the model")
+    assert skipped["model/gradient-norm"].startswith("give --adapter DIR")
     for attack in ("loss", "min-k"):
         assert figure(alone, attack=attack).value == pytest.approx(
             figure(beside, attack=attack).value, abs=0.01

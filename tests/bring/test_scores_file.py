@@ -151,6 +151,10 @@ def test_a_faulty_table(rows: list[str], parts: list[str], tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("header", "parts"),
     [
+        ("id;member;score", ["the header is one cell with semicolons", "save it with commas"]),
+        ("id\tmember\tscore", ["one cell with tabs"]),
+        ("id,label,score", ["no record has 'member', but: id, label, score", "trained on"]),
+        ("name,label,score", ["no record has 'id' or 'member'"]),
         ("id,member,scores", ["neither 'score' nor 'logp'", "scores"]),
         ("id,member,score,score", ["names 'score' twice"]),
         ("id,member,score,logp", ["both 'score' and 'logp'"]),
@@ -168,7 +172,7 @@ GOOD = {"id": "z", "member": 0, "logp": [-1.0], "base_logp": [-1.0], "text": PRI
 @pytest.mark.parametrize(
     ("record", "parts"),
     [
-        ({"logp": [-1, -2], "base_logp": [-1]}, [":1: base_logp: has 1 tokens, 'logp' has 2"]),
+        ({"logp": [-1, -2], "base_logp": [-1]}, [":1: base_logp: has 1 token, 'logp' has 2"]),
         ({"logp": [-1, "x"]}, [":1: logp: holds something that is no number"]),
         ({"logp": "x y"}, [":1: logp: expected a list"]),
         ({"logp": [2.0], "base_logp": [-1]}, [":1: logp: is above zero"]),
@@ -186,6 +190,29 @@ GOOD = {"id": "z", "member": 0, "logp": [-1.0], "base_logp": [-1.0], "text": PRI
 def test_a_faulty_record(record: dict[str, object], parts: list[str], tmp_path: Path) -> None:
     first = {"id": "a", "member": 1, "logp": [-1.0], "base_logp": [-1.0], "text": "x y", **record}
     refused(jsonl(tmp_path, first, GOOD), *parts)
+
+
+def test_faults_of_one_kind_are_one_line(tmp_path: Path) -> None:
+    rows = [f"r{i},1,none" for i in range(30)] + ["x,maybe,1", "r3,0,2", *(f"r{i},0,nan" for i in (40, 41))]
+    path = csv_file(tmp_path, *rows)
+    with pytest.raises(DataError) as caught:
+        read_scores(path)
+    assert str(caught.value).splitlines() == [
+        f"{path}: 33 faults",
+        f"{path}:2: score: expected a number (and 29 more like it, at lines 3, 4, 5, 6, 7, ...)",
+        f"{path}:32: member: expected true, false, 1 or 0",
+        f"{path}:34: score: not a finite number; leave the record out, and say why beside the report",
+        f"{path}:35: score: not a finite number; leave the record out, and say why beside the report",
+    ]
+
+
+def test_ids_that_are_used_twice_are_one_line(tmp_path: Path) -> None:
+    path = csv_file(tmp_path, *(f"r{i % 9},{i % 2},1" for i in range(18)))
+    with pytest.raises(DataError) as caught:
+        read_scores(path)
+    (_, line) = str(caught.value).splitlines()
+    assert line.startswith(f"{path}:11: id: id 'r0' is used before, at {path}:2, as a member and")
+    assert line.endswith("(and 8 more like it, at lines 12, 13, 14, 15, 16, ...)")
 
 
 def test_lines_that_are_no_json(tmp_path: Path) -> None:

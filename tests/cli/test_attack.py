@@ -76,9 +76,13 @@ def test_options_that_cannot_be(
 
 def test_log_probabilities_have_a_direction(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = scores(home, "id,member,logp")
-    assert end("--scores", path, "--direction", "lower") == 2
-    assert "where higher means a member" in capsys.readouterr().err
-    assert end("--scores", path, "--direction", "higher", "--out", home / "out") == 0
+    for direction in ("lower", "higher"):
+        assert end("--scores", path, "--direction", direction) == 2
+        said = capsys.readouterr().err
+        assert "where higher means a member: the direction is known" in said
+        assert "leave out --direction" in said
+    assert end("--scores", path, "--out", home / "out") == 0
+    assert "1 member and 1 non-member," in capsys.readouterr().err
     assert (home / "out" / "report.html").exists()
 
 

@@ -2,11 +2,15 @@
 
 import json
 from pathlib import Path
+from typing import get_args
 
 import jsonschema
 import pytest
 import yaml
 
+from attacks import ATTACKS
+from attacks.base import ThreatModel
+from attacks.registry import PARTS
 from prime_audit.cli.app import main
 from prime_audit.config import BUILT_IN_ATTACKS, bundled_studies, load_study
 
@@ -68,9 +72,22 @@ def test_list(what: str, expected: set[str], capsys: pytest.CaptureFixture[str])
     rows = json.loads(capsys.readouterr().out)
     assert {row["id"] for row in rows} == expected
     assert end("list", what) == 0
-    lines = capsys.readouterr().out.splitlines()
+    lines = capsys.readouterr().out.partition("\n\n")[0].splitlines()
     assert lines[0].startswith("id ")
-    assert {line.split()[0] for line in lines[1:]} == expected
+    assert {line.split()[0] for line in lines[1:] if not line.startswith(" ")} == expected
+
+
+def test_the_list_of_attacks_fits_and_explains_itself(capsys: pytest.CaptureFixture[str]) -> None:
+    assert end("list", "attacks") == 0
+    table, _, below = capsys.readouterr().out.partition("\n\n")
+    assert max(map(len, [*table.splitlines(), *below.splitlines()])) <= 80
+    assert table.split()[:4] == ["id", "who", "source", "needs"]
+    assert "membership" not in table
+    explained = [line.split()[0] for line in below.splitlines() if line.startswith("  ")]
+    assert explained == [*get_args(ThreatModel), *sorted(PARTS, key=explained.index)]
+    # No row loses a need to the wrapping.
+    words = " ".join(table.replace(",", " ").split())
+    assert all(need in words for attack in ATTACKS.values() for need in attack.needs)
 
 
 def test_the_study_schema_accepts_every_bundled_study(capsys: pytest.CaptureFixture[str]) -> None:
@@ -78,6 +95,30 @@ def test_the_study_schema_accepts_every_bundled_study(capsys: pytest.CaptureFixt
     schema = json.loads(capsys.readouterr().out)
     for name in bundled_studies():
         jsonschema.validate(load_study(name).model_dump(mode="json"), schema)
+
+
+def test_the_study_schema_explains_every_key_of_the_passes(capsys: pytest.CaptureFixture[str]) -> None:
+    assert end("schema", "study") == 0
+    keys = json.loads(capsys.readouterr().out)["$defs"]["PassesConfig"]["properties"]
+    assert set(keys) == {"methods", "targets", "neighbours", "shots", "samples", "population"}
+    assert [name for name, key in keys.items() if not key.get("description")] == []
+    # The attacks that a key names are those that read what it makes.
+    made = {"neighbours": "neighbours", "shots": "prefixed", "samples": "overlap", "population": "population"}
+    for key, part in made.items():
+        readers = [attack.id for attack in ATTACKS.values() if part in attack.needs]
+        said = keys[key]["description"].replace("both rmia", "rmia rmia-offline")
+        assert all(name in said.replace(",", " ").replace(".", " ").split() for name in readers), key
+
+
+def test_the_template_of_a_study_names_what_its_attacks_need(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    assert end("init", path) == 0
+    text, audit = path.read_text(encoding="utf-8"), load_study(path).audit
+    assert set(yaml.safe_load(text)["audit"]["passes"]) == set(type(audit.passes).model_fields)
+    assert audit.passes == type(audit.passes)()
+    assert yaml.safe_load(text)["audit"]["primary"] is None
+    (shadows,) = [line for line in text.splitlines() if line.startswith("  # shadows:")]
+    assert "lira, rmia, bavaria and base-mia need them" in shadows
 
 
 def test_the_results_schema_is_the_committed_one(capsys: pytest.CaptureFixture[str]) -> None:
@@ -94,6 +135,14 @@ def test_validate_counts_users_and_units(capsys: pytest.CaptureFixture[str]) -> 
     counts = {line.split()[1]: int(line.split()[0]) for line in out[1:]}
     assert counts["train"] == 5 + 12
     assert counts.pop("units") == sum(counts.values())
+
+
+def test_every_stage_of_a_plan_is_put_in_words(capsys: pytest.CaptureFixture[str]) -> None:
+    sections = ("data.sharers=4", "data.targets=1", "sharers.per_target=2")
+    assert end("validate", "full", "--plan", *(word for one in sections for word in ("--set", one))) == 0
+    stages = [line.split(maxsplit=2) for line in capsys.readouterr().out.splitlines()[1:-1]]
+    assert {"pass", "shadow", "shade", "swap", "swapped", "select-pools", "pool"} <= {s[1] for s in stages}
+    assert [words for words in stages if len(words) < 3] == []
 
 
 def test_report_of_something_that_is_no_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from prime_audit.config import DataConfig
 from prime_audit.data import TASKS, Dataset, Item, Task, read_dataset
+from prime_audit.data.records import Faults
 from prime_audit.errors import DataError
 
 RATING = TASKS["lamp-3"]
@@ -145,7 +146,7 @@ def test_files_cut_off_missing_or_of_another_shape(tmp_path: Path, per_pcs: Simp
     )
 
 
-def test_only_the_first_fifty_faults_are_printed_and_all_are_counted(
+def test_faults_of_one_kind_are_one_line_and_all_are_counted(
     tmp_path: Path, per_pcs: SimpleNamespace
 ) -> None:
     for item in (profile := per_pcs.base[0]["profile"] * 25):
@@ -155,8 +156,18 @@ def test_only_the_first_fifty_faults_are_printed_and_all_are_counted(
         load(per_pcs.write(tmp_path / "d"))
     lines = str(caught.value).splitlines()
     assert lines[0].endswith(": 75 faults")
+    (line,) = lines[1:]
+    assert line.endswith(".profile[0].score: not one of the 5 labels of lamp-3 (and 74 more like it)")
+
+
+def test_only_the_first_fifty_lines_are_printed() -> None:
+    found = Faults([f"a.jsonl:{number}: {'x' * number}: missing" for number in range(1, 61)])
+    with pytest.raises(DataError) as caught:
+        found.raise_any("a.jsonl")
+    lines = str(caught.value).splitlines()
+    assert lines[0] == "a.jsonl: 60 faults"
     assert len(lines) == 52
-    assert lines[-1] == "... and 25 more"
+    assert lines[-1] == "... and 10 more"
 
 
 def test_no_text_of_a_user_is_in_an_error(tmp_path: Path, per_pcs: SimpleNamespace) -> None:

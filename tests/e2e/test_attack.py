@@ -13,7 +13,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from prime_audit.results import Metric, Results, read_results
-from tests.support import ROOT, Finished, environment
+from tests.support import ROOT, Finished, environment, run_cli
 
 # Runs the command with torch, transformers and peft out of reach.
 BLOCKED = """
@@ -144,8 +144,9 @@ def test_log_probabilities_run_every_attack_whose_needs_are_met(tmp_path: Path) 
     assert {"control-base/loss", "control-blind/blind"} <= run
     assert "control-base/reference" not in run
     skipped = {gap.id: gap.reason for gap in results.coverage.skipped}
-    assert "mean_logp, std_logp" in skipped["model/min-k++"]
-    assert "model/ez" in skipped
+    assert skipped["model/min-k++"].startswith("give --base with --members and --nonmembers")
+    assert skipped["model/ez"] == skipped["model/min-k++"]
+    assert skipped["model/lira"].startswith("only in a study")
     assert results.study.primary == "reference"
     assert figure(results).value == pytest.approx(1, abs=0.02)
     by_method = {finding.method: finding.verdict for finding in results.findings}
@@ -166,7 +167,8 @@ def test_fewer_columns_run_fewer_attacks_and_no_learning_finds_nothing(tmp_path:
     assert done.code == 0, done.stderr
     results = read_results(tmp_path / "reports" / "attack" / "results.json")
     assert results.study.primary == "loss"
-    assert "model/reference" in {gap.id for gap in results.coverage.skipped}
+    skipped = {gap.id: gap.reason for gap in results.coverage.skipped}
+    assert skipped["model/reference"].startswith("give the column base_logp")
     assert {f.method: f.verdict for f in results.findings} == {
         "model": "none detected",
         "control-blind": "none detected",
@@ -180,6 +182,16 @@ def test_equal_input_gives_equal_results_and_replaces_an_earlier_attack(tmp_path
         assert without_torch(tmp_path, "attack", "--scores", path).code == 0
         files.append((tmp_path / "reports" / "attack" / "results.json").read_bytes())
     assert files[0] == files[1]
+
+
+def test_the_command_in_the_report_can_be_typed(tmp_path: Path) -> None:
+    scores_file(tmp_path, [1, 1, 0], [1, 0, 0])
+    words = ("attack", "--scores", "scores.csv", "--direction", "higher")
+    assert run_cli(*words, home=tmp_path).code == 0
+    manifest = json.loads((tmp_path / "reports" / "attack" / "manifest.json").read_text())
+    assert manifest["command"] == "prime-audit attack --scores scores.csv --direction higher"
+    page = (tmp_path / "reports" / "attack" / "report.html").read_text(encoding="utf-8")
+    assert "__main__" not in page
 
 
 def test_help_fits_a_narrow_terminal(tmp_path: Path) -> None:

@@ -29,7 +29,9 @@ def module(lm: LanguageModel) -> LoraModule:
     return LoraModule(rank=2, alpha=4.0, rslora=False, factors=factors)
 
 
-def plain(lm: LanguageModel, module: LoraModule, example: Example, loss: str) -> dict[str, float]:
+def plain(
+    lm: LanguageModel, module: LoraModule, example: Example, loss: str, *, end: bool = True
+) -> dict[str, float]:
     """Gradients by putting the change into the weights and the chain rule for its factors."""
     names = list(module.factors)
     weights = {name: linear_layer(lm.model, name).weight for name in names}
@@ -40,7 +42,7 @@ def plain(lm: LanguageModel, module: LoraModule, example: Example, loss: str) ->
             weights[name].requires_grad_(True)
         encoded = encode(lm, example, loss)
         logp = torch.log_softmax(lm.model(torch.tensor([encoded.ids])).logits[0].float(), dim=-1)
-        scored = [t for t, one in enumerate(encoded.scored) if one]
+        scored = [t for t, one in enumerate(encoded.scored) if one][: None if end else -1]
         value = -torch.stack([logp[t - 1, encoded.ids[t]] for t in scored]).mean()
         found = torch.autograd.grad(value, [weights[name] for name in names])
     finally:
@@ -63,6 +65,18 @@ def test_equals_the_chain_rule(lm: LanguageModel, module: LoraModule, loss: str)
         expected = list(plain(lm, module, example, loss).values())
         np.testing.assert_allclose(layers[place], expected, rtol=1e-4)
         assert whole[place] == pytest.approx(np.linalg.norm(expected), rel=1e-4)
+
+
+def test_the_end_of_sequence_token_can_be_left_out(lm: LanguageModel, module: LoraModule) -> None:
+    with_end = gradient_norms(lm, EXAMPLES, "answer", module)
+    without = gradient_norms(lm, EXAMPLES, "answer", module, end=False)
+    assert not np.isclose(with_end, without).any()
+    # The mean over the other tokens alone, by plain automatic differentiation.
+    for place, example in enumerate(EXAMPLES):
+        whole = encode(lm, example, "answer")
+        assert whole.ids[-1] == lm.eos_id
+        bare = plain(lm, module, example, "answer", end=False)
+        assert without[place] == pytest.approx(np.linalg.norm(list(bare.values())), rel=1e-4)
 
 
 def test_a_loss_times_a_factor_has_a_gradient_times_it(

@@ -148,8 +148,8 @@ def test_sections_stand_in_the_order_in_which_they_are_read(page: str) -> None:
 def test_the_numbers_of_the_run_are_on_the_page(page: str) -> None:
     text = " ".join("".join(outline(page).text).split())
     assert "Gate failed: 2 of 4 limits broken" in text
-    assert "Strongest: oppu, about the person it was made for (AUC 0.93; 0.50 is guessing)." in text
-    assert "the attack picks the right one 66 times in 100; guessing gives 50." in text
+    assert "Strongest: oppu, about the person it was made for (primary attack reference: AUC 0.93, " in text
+    assert "the attack reference picks the right one 66 times in 100; guessing gives 50." in text
     assert "An AUC of 0.57 would have been seen" in text
     assert "2 targets fell back to the base" in text
     assert "The run was made by this command" in text

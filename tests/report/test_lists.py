@@ -62,7 +62,9 @@ def test_markdown_and_junit_hold_every_attack(lists: tuple[Results, Mapping[str,
 
 def test_the_terminal_names_no_utility(lists: tuple[Results, Mapping[str, object]]) -> None:
     lines = render_console(lists[0], None, Path("out"))
-    assert any(line.startswith("  model        AUC ") and line.endswith("difference") for line in lines)
+    assert lines[2].split() == ["method", "AUC", "reference", "finding", "largest", "AUC"]
+    assert lines[3].startswith("  model   ")
+    assert "difference" in lines[3]
     assert not any("utility" in line for line in lines)
 
 

@@ -35,7 +35,7 @@ def test_markdown_holds_verdict_coverage_and_methods(
 ) -> None:
     text = render_markdown(results, manifest, gate)
     assert text.startswith("## \u2716 Gate failed: 2 of 4 limits broken\n")
-    assert "45 requested, 44 run, 0 failed, 1 skipped; status complete." in text
+    assert "45 requested, 44 run, 0 undefined, 0 failed, 1 skipped; status complete." in text
     assert "| `prime` | `merging` | `0.560 (0.510 to 0.610)` |" in text
     assert len(text.encode()) < 60_000
 
@@ -49,7 +49,8 @@ def test_markdown_and_console_hold_seventeen_methods(wide: Results, manifest: Ma
     assert len(text.encode()) < 60_000
     lines = render_console(wide, None, Path("runs/a"))
     assert len(lines) <= 12
-    assert "  and 8 more methods in the report" in lines
+    # Seventeen less the three controls among them and the five that are shown.
+    assert "  and 9 more methods in the report" in lines
 
 
 def test_markdown_text_from_outside_stands_in_code_spans(results: Results, manifest: Manifest) -> None:
@@ -96,7 +97,10 @@ def test_console_is_short_and_ends_with_a_command(results: Results, gate: Gate) 
     lines = render_console(results, gate, Path("runs/a b"))
     assert len(lines) <= 12
     assert lines[0] == "\u2716 Gate failed: 2 of 4 limits broken"
-    assert lines[2].startswith("  oppu         utility 0.580 (0.530 to 0.630); AUC 0.930")
+    assert lines[2:4] == [
+        "  method   utility  AUC reference        finding        largest AUC",
+        "  oppu     0.58     0.93 (0.89 to 0.98)  leak",
+    ]
     assert lines[-1] == "Next: open the report in a browser"
 
 

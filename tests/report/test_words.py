@@ -1,7 +1,9 @@
 import pytest
 
+from prime_audit.core import plural
 from prime_audit.gate import Gate
 from prime_audit.report import words
+from prime_audit.report.headline import headline
 from prime_audit.report.source import Source
 from prime_audit.results import CI, Finding, Metric, Results
 
@@ -25,29 +27,29 @@ def verdict(results: Results, name: str) -> Finding:
     ],
 )
 def test_the_headline_follows_the_findings(results: Results, name: str, tone: str, said: str) -> None:
-    head = words.headline(changed(results, findings=(verdict(results, name),)))
+    head = headline(changed(results, findings=(verdict(results, name),)))
     assert (head.tone, head.words) == (tone, said)
 
 
 def test_a_broken_run_never_reads_as_a_clean_one(results: Results) -> None:
     calm = (verdict(results, "none detected"),)
     for parts in ({"status": "incomplete"}, {"status": "cancelled"}):
-        head = words.headline(changed(results, findings=calm, **parts))
+        head = headline(changed(results, findings=calm, **parts))
         assert head.words.startswith("Incomplete")
     wrong = Metric(id="x", value=None, status="error", reason="boom")
-    head = words.headline(changed(results, findings=calm, metrics=(*results.metrics, wrong)))
+    head = headline(changed(results, findings=calm, metrics=(*results.metrics, wrong)))
     assert head.words.startswith("Incomplete")
     assert "with 1 failure." in head.detail
-    assert words.headline(changed(results, findings=())).words == "Nothing was audited"
+    assert headline(changed(results, findings=())).words == "Nothing was audited"
 
 
 def test_the_gate_comes_before_the_findings(results: Results, gate: Gate) -> None:
     passed = gate.model_copy(update={"verdict": "pass", "rules": gate.rules[2:3]})
     unjudged = gate.model_copy(update={"verdict": "error"})
-    assert words.headline(Source(results, {}, gate)).words == "Gate failed: 2 of 4 limits broken"
-    assert words.headline(Source(results, {}, unjudged)).words.startswith("Gate not judged")
+    assert headline(Source(results, {}, gate)).words == "Gate failed: 2 of 4 limits broken"
+    assert headline(Source(results, {}, unjudged)).words.startswith("Gate not judged")
     # A passed gate does not hide a leak that it allows.
-    head = words.headline(Source(results, {}, passed))
+    head = headline(Source(results, {}, passed))
     assert head.words.startswith("Gate passed. Leak detected")
     assert head.tone == "bad"
 
@@ -55,7 +57,7 @@ def test_the_gate_comes_before_the_findings(results: Results, gate: Gate) -> Non
 def test_a_control_that_misbehaves_makes_a_quiet_run_inconclusive(results: Results) -> None:
     calm = verdict(results, "none detected")
     deaf = calm.model_copy(update={"method": "control-own-module"})
-    head = words.headline(changed(results, findings=(calm, deaf)))
+    head = headline(changed(results, findings=(calm, deaf)))
     assert head.words == "Inconclusive"
     assert "control-own-module" in head.detail
 
@@ -106,4 +108,4 @@ def test_numbers_intervals_and_gaps() -> None:
     assert words.cell(Metric(id="a", value=0.25, ci=ci), 2, plus=True) == "+0.25\n(\u22120.01 to 0.50)"
     assert words.cell(Metric(id="a", value=None, status="error", reason="boom")) == "error\n(boom)"
     assert words.cell(None) == "\u2013"
-    assert [words.plural(count, "limit") for count in (0, 1, 2)] == ["0 limits", "1 limit", "2 limits"]
+    assert [plural(count, "limit") for count in (0, 1, 2)] == ["0 limits", "1 limit", "2 limits"]

@@ -1,9 +1,16 @@
 """The attacks on what was brought, side by side: a run about lists has one model and many attacks."""
 
+import re
+from collections.abc import Sequence
+from typing import Final
+
 from prime_audit.report.parts import Table
 from prime_audit.report.source import Source
-from prime_audit.report.words import DASH, cell, number
+from prime_audit.report.words import DASH, TIMES, cell, number
 from prime_audit.results import Metric
+
+DAGGER: Final = "\u2020"
+_NUMBER: Final = re.compile(r"\d+")
 
 
 def view(source: Source) -> dict[str, object] | None:
@@ -21,12 +28,21 @@ def view(source: Source) -> dict[str, object] | None:
     if not source.lists:
         if len(source.attacks) == len(source.beside):
             return None
-        return {"table": matrix(source), "primary": source.primary, "blind": source.blind, "study": True}
+        return {
+            "table": matrix(source),
+            "primary": source.primary,
+            "blind": source.blind,
+            "study": True,
+            "undefined": undefined(source),
+            "parts": parts(source),
+        }
     return {
         "table": attacks_table(source),
         "primary": source.primary,
         "blind": source.blind,
         "study": False,
+        "undefined": (),
+        "parts": (),
     }
 
 
@@ -37,7 +53,8 @@ def matrix(source: Source) -> Table:
         source: The run.
 
     Returns:
-        The AUC over all pairs; a dash where an attack was not run, a question mark where it is undefined.
+        The AUC over all pairs; a dash where an attack was not run, a question mark where it is undefined, and
+        a dagger behind a figure over fewer people than others of its column.
     """
     attacked = [
         method
@@ -48,7 +65,7 @@ def matrix(source: Source) -> Table:
         (
             attack.id,
             attack.threat_model,
-            *(_short(source.metric("mia.auc", method.id, attack.id)) for method in attacked),
+            *(_short(source, source.metric("mia.auc", method.id, attack.id)) for method in attacked),
         )
         for attack in source.attacks
     )
@@ -56,11 +73,64 @@ def matrix(source: Source) -> Table:
     return Table("AUC of every attack on every method and control", head, rows, text=2)
 
 
-def _short(metric: Metric | None) -> str:
+def _short(source: Source, metric: Metric | None) -> str:
     """The figure alone: with every interval the table could not be read."""
     if metric is None:
         return DASH
-    return "?" if metric.value is None else number(metric.value)
+    if metric.value is None:
+        return "?"
+    return number(metric.value) + (DAGGER if source.share(metric) else "")
+
+
+def undefined(source: Source) -> tuple[tuple[str, str], ...]:
+    """Say why figures of the table are undefined, one line for each kind of reason.
+
+    Args:
+        source: The run.
+
+    Returns:
+        Attacks and methods, and the reason; numbers that differ between them are given as a range.
+    """
+    groups: dict[tuple[str, str], list[Metric]] = {}
+    for metric in source.undefined:
+        groups.setdefault((metric.attack or "", _NUMBER.sub("#", metric.reason)), []).append(metric)
+    return tuple((_crossed(found), _ranged([metric.reason for metric in found])) for found in groups.values())
+
+
+def parts(source: Source) -> tuple[tuple[str, str], ...]:
+    """Say which figures of the table are over fewer people than others of their column.
+
+    Args:
+        source: The run.
+
+    Returns:
+        Attacks and methods, and over how many people of how many; one line for each pair of numbers.
+    """
+    groups: dict[tuple[int, int], list[Metric]] = {}
+    for attack in source.attacks:
+        for method in source.results.methods:
+            metric = source.metric("mia.auc", method.id, attack.id)
+            share = None if metric is None or metric.value is None else source.share(metric)
+            if metric is not None and share is not None:
+                groups.setdefault(share, []).append(metric)
+    return tuple(
+        (_crossed(found), f"over {some} of the {most} people of the other figures")
+        for (some, most), found in groups.items()
+    )
+
+
+def _crossed(found: Sequence[Metric]) -> str:
+    """The attacks and the methods that some figures are about."""
+    attacks = dict.fromkeys(metric.attack or "" for metric in found)
+    methods = dict.fromkeys(metric.method or "" for metric in found)
+    return f"{', '.join(attacks)} {TIMES} {', '.join(methods)}"
+
+
+def _ranged(reasons: Sequence[str]) -> str:
+    """One text for texts that differ in their numbers alone."""
+    columns = zip(*(map(int, _NUMBER.findall(reason)) for reason in reasons), strict=True)
+    ranges = iter([f"{min(c)}" if min(c) == max(c) else f"{min(c)} to {max(c)}" for c in map(list, columns)])
+    return _NUMBER.sub(lambda match: next(ranges), reasons[0])
 
 
 def attacks_table(source: Source) -> Table:

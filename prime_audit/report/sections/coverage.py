@@ -19,14 +19,16 @@ def view(source: Source) -> dict[str, object]:
         metric.n for metric in source.results.metrics if metric.n is not None and metric.id == "mia.auc"
     ]
     failed = max((n.failed or 0 for n in scored), default=0)
+    counts = source.counts
     skipped = [("skipped", gap) for gap in coverage.skipped]
     many = len(skipped) > _MOST_SKIPPED
     return {
         "tiles": (
             ("requested", len(coverage.requested), "plain"),
-            ("run", len(coverage.run), "plain"),
-            ("failed", len(coverage.failed), "bad" if coverage.failed else "plain"),
-            ("skipped", len(coverage.skipped), "warn" if coverage.skipped else "plain"),
+            ("run", counts["run"], "plain"),
+            ("undefined", counts["undefined"], "warn" if counts["undefined"] else "plain"),
+            ("failed", counts["failed"], "bad" if counts["failed"] else "plain"),
+            ("skipped", counts["skipped"], "warn" if counts["skipped"] else "plain"),
             *(() if source.lists else (("targets reverted to the base", _reverted(source), "plain"),)),
             *(() if source.pool else (("records that could not be scored", failed, "plain"),)),
         ),

@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 
+from prime_audit.core import plural
 from prime_audit.report.parts import Table
 from prime_audit.report.source import Source
-from prime_audit.report.words import DASH, cell, number, plural
+from prime_audit.report.words import DASH, cell, number
 from prime_audit.results import Metric
 
 # Above it the ridge of the fit decides, not the data.

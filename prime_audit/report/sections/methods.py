@@ -2,7 +2,7 @@
 
 from prime_audit.report.parts import Table
 from prime_audit.report.source import Source
-from prime_audit.report.words import DASH, cell, family, number
+from prime_audit.report.words import DASH, cell, family, number, over
 from prime_audit.results import Method
 
 
@@ -17,7 +17,12 @@ def view(source: Source) -> dict[str, object] | None:
     """
     if source.lists:
         return None
-    return {"table": methods_table(source), "raw": _raw(source), "primary": source.primary}
+    return {
+        "table": methods_table(source),
+        "raw": _raw(source),
+        "primary": source.primary,
+        "more": len(source.attacks) - len(source.beside),
+    }
 
 
 def methods_table(source: Source) -> Table:
@@ -31,7 +36,8 @@ def methods_table(source: Source) -> Table:
         Controls that were deployed follow the method they belong to.
     """
     attacks = tuple(attack.id for attack in source.beside)
-    tail = ("TPR at 10 % FPR", "worst person", "mean norm ratio", "reverted targets")
+    most = ("largest AUC",) if len(source.attacks) > len(attacks) else ()
+    tail = (*most, "TPR at 10 % FPR", "worst person", "mean norm ratio", "reverted targets")
     head = ("Method", "Family", "Utility", "against base", *(f"AUC {attack}" for attack in attacks), *tail)
     rows = tuple(_row(source, method, attacks) for method in source.shown)
     caption = "Methods: utility, leakage and what was deployed (95 % intervals in brackets)"
@@ -47,6 +53,7 @@ def _row(source: Source, method: Method, attacks: tuple[str, ...]) -> tuple[str,
         cell(source.metric("utility.primary", name)),
         cell(source.metric("utility.delta", name), plus=True),
         *(_leak(source, name, attack) for attack in attacks),
+        *((_largest(source, name),) if len(source.attacks) > len(attacks) else ()),
         cell(source.metric("mia.tpr_at_fpr_0.1", name, primary)),
         cell(source.metric("mia.auc_worst", name, primary)),
         _norm(source, name),
@@ -68,8 +75,15 @@ def _norm(source: Source, method: str) -> str:
     return f"{text}\nmerged only: {alone}"
 
 
+def _largest(source: Source, method: str) -> str:
+    """The largest AUC of all attacks, also of those that have no column."""
+    metric = source.largest(method)
+    return DASH if metric is None else f"{number(metric.value)}\n{metric.attack}{over(source, metric)}"
+
+
 def _leak(source: Source, method: str, attack: str) -> str:
-    text = cell(source.metric("mia.auc", method, attack))
+    metric = source.metric("mia.auc", method, attack)
+    text = cell(metric) + over(source, metric)
     merged = source.metric("mia.auc", method, attack, merged=True)
     return text if merged is None else f"{text}\nmerged only: {cell(merged)}"
 

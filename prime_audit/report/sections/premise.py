@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 
+from prime_audit.core import plural
 from prime_audit.report.parts import Table
 from prime_audit.report.source import Source
-from prime_audit.report.words import cell, interval, plural, signed
+from prime_audit.report.words import cell, interval, signed
 from prime_audit.results import Metric
 
 _NAME = "premise.rank_correlation"

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from prime_audit.core import plural
 from prime_audit.report.parts import Figure, Table
 from prime_audit.report.search_figures import BudgetCurves, Front, budget, front
 from prime_audit.report.searches import (
@@ -18,7 +19,7 @@ from prime_audit.report.searches import (
 )
 from prime_audit.report.sections.weights import deployed_table, heat, notes_table, reverts_table
 from prime_audit.report.source import Source
-from prime_audit.report.words import ALPHA, DASH, MINUS, number, plural
+from prime_audit.report.words import ALPHA, DASH, MINUS, number
 from prime_audit.results import Method, Search, SearchPoint
 
 _ALPHAS = (0.0, 0.05, 0.1, 0.2, 0.5, 1.0)

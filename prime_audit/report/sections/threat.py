@@ -1,8 +1,9 @@
 """Who is assumed to attack, what was compared, and what these figures cannot say."""
 
+from prime_audit.core import plural
 from prime_audit.report.parts import Table
 from prime_audit.report.source import Source
-from prime_audit.report.words import WHO, plural
+from prime_audit.report.words import WHO
 
 _ADVERSARIES = {
     "A0": "whoever merges the modules and so holds each sharer's own module",

@@ -1,6 +1,8 @@
 """What was found, first and in words."""
 
+from prime_audit.core import plural
 from prime_audit.report import words
+from prime_audit.report.headline import headline
 from prime_audit.report.source import Source
 from prime_audit.results import Finding
 
@@ -16,20 +18,17 @@ def view(source: Source) -> dict[str, object]:
     Returns:
         What the template shows.
     """
-    findings = sorted(source.findings, key=lambda entry: (_ORDER.index(entry.verdict), -_auc(source, entry)))
+    findings = sorted(
+        source.findings, key=lambda entry: (_ORDER.index(entry.verdict), -words.largest_auc(source, entry))
+    )
     audited = {finding.method for finding in findings}
     return {
-        "headline": words.headline(source),
+        "headline": headline(source),
         "findings": [_card(source, finding) for finding in findings],
         "lists": source.lists,
         "pool": source.pool,
         "unaudited": [m for m in source.methods if m.id not in audited and not source.pool],
     }
-
-
-def _auc(source: Source, finding: Finding) -> float:
-    metric = source.metric("mia.auc", finding.method, finding.attack or source.primary)
-    return metric.value if metric is not None and metric.value is not None else 0.0
 
 
 def _card(source: Source, finding: Finding) -> dict[str, object]:
@@ -48,20 +47,23 @@ def _card(source: Source, finding: Finding) -> dict[str, object]:
 
 def _notes(source: Source, finding: Finding) -> list[str]:
     notes = []
-    worst = source.metric("mia.auc_worst", finding.method, finding.attack or source.primary)
+    attack = finding.attack or source.primary
+    worst = source.metric("mia.auc_worst", finding.method, attack)
     several = worst is not None and (worst.n is None or worst.n.users != 1)
     if worst is not None and worst.value is not None and several:
         one = "The most exposed person" if finding.subject != "target" else "The most exposed target"
         wider = ", wider than in the table of people since the worst one was picked" if worst.ci else ""
-        notes.append(f"{one}: AUC {words.cell(worst)}{wider}.")
+        notes.append(f"{one}, by the attack {attack}: AUC {words.cell(worst)}{wider}.")
     back = source.reverted(finding.method)
     if back:
-        merged = source.metric("mia.auc", finding.method, finding.attack or source.primary, merged=True)
+        merged = source.metric("mia.auc", finding.method, attack, merged=True)
         alone = (
-            f"; over the other targets alone the AUC is {words.cell(merged)}" if merged is not None else ""
+            f"; over the other targets alone the AUC of the attack {attack} is {words.cell(merged)}"
+            if merged is not None
+            else ""
         )
         notes.append(
-            f"{words.plural(back, 'target')} fell back to the base, where there is nothing to find{alone}."
+            f"{plural(back, 'target')} fell back to the base, where there is nothing to find{alone}."
         )
     # The sentence of the other verdicts says their reason already.
     told = ("difference", "none detected") if source.observed else ("difference",)

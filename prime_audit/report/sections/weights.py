@@ -4,10 +4,11 @@ from collections import Counter
 from collections.abc import Sequence
 from statistics import fmean, median
 
+from prime_audit.core import plural
 from prime_audit.report.parts import Table
 from prime_audit.report.searches import shares
 from prime_audit.report.source import Source
-from prime_audit.report.words import DASH, TIMES, family, number, plural, signed
+from prime_audit.report.words import DASH, TIMES, family, number, signed
 from prime_audit.results import Search, SliceValue
 
 _MOST_TARGETS = 40

@@ -1,0 +1,125 @@
+"""What a run comes to, in one line: what is broken first, then the gate, then the findings."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from prime_audit.core import plural
+from prime_audit.report.source import Source
+from prime_audit.report.words import FINDING_WORDS, WHO, aucs, largest_auc, unexpected_controls
+from prime_audit.results import Finding
+
+_MOST_NAMES = 8
+
+
+@dataclass(frozen=True)
+class Headline:
+    """The first thing a reader sees: `tone` picks the colour, the words say everything without it."""
+
+    tone: Literal["bad", "warn", "good", "plain"]
+    icon: str
+    words: str
+    detail: str
+
+
+def headline(source: Source) -> Headline:
+    """Sum up a run: what is broken first, then the gate, then the findings.
+
+    Args:
+        source: The run.
+
+    Returns:
+        The headline.
+    """
+    found = _found(source)
+    if source.broken:
+        faults = plural(source.faults, "failure")
+        detail = f"The run is {source.results.status}, with {faults}. {found.words}."
+        return Headline("warn", "!", "Incomplete: do not read this run as a clean one", detail)
+    gate = source.gate
+    if gate is None or (not gate.rules and gate.verdict == "pass"):
+        return found
+    counts = {
+        verdict: sum(rule.verdict == verdict for rule in gate.rules) for verdict in ("pass", "fail", "error")
+    }
+    if gate.verdict == "fail":
+        return Headline(
+            "bad",
+            "✖",
+            f"Gate failed: {counts['fail']} of {plural(len(gate.rules), 'limit')} broken",
+            f"{found.words}. {found.detail}",
+        )
+    if gate.verdict == "error":
+        return Headline(
+            "warn",
+            "!",
+            f"Gate not judged: {counts['error']} of {plural(len(gate.rules), 'limit')} could not be checked",
+            f"{found.words}. {found.detail}",
+        )
+    tone = found.tone if found.tone in ("bad", "warn") else "good"
+    return Headline(tone, found.icon if tone != "good" else "✔", f"Gate passed. {found.words}", found.detail)
+
+
+def _found(source: Source) -> Headline:
+    """The headline that the findings alone would give."""
+    findings = source.findings
+    count = {verdict: sum(entry.verdict == verdict for entry in findings) for verdict in FINDING_WORDS}
+    total = plural(len(findings), "audited case")
+    odd = unexpected_controls(source)
+    doubt = f" Controls that did not behave as they must: {', '.join(odd)}." if odd else ""
+    if source.pool:
+        return _linked(source)
+    if not findings:
+        return Headline("warn", "?", "Nothing was audited", f"No finding was made about any method.{doubt}")
+    if count["leak"]:
+        return Headline(
+            "bad", "▲", f"Leak detected in {count['leak']} of {total}", _strongest(source) + doubt
+        )
+    if count["inconclusive"] or odd:
+        words = (
+            f"Inconclusive: {count['inconclusive']} of {total}" if count["inconclusive"] else "Inconclusive"
+        )
+        return Headline("warn", "?", words, f"{_reasons(findings)}{doubt}".strip())
+    if count["difference"]:
+        detail = "This design compares two lists; it cannot call a difference a leak."
+        return Headline("warn", "≠", f"A difference was found in {count['difference']} of {total}", detail)
+    detail = "This is not a proof of privacy: each finding says how strong a leak would have been seen."
+    return Headline("plain", "○", f"None detected in {total}", detail)
+
+
+def _linked(source: Source) -> Headline:
+    """The headline of an adapter that was compared with a pool of modules."""
+    named = [m for m in source.results.metrics if m.id == "linkage.named" and m.user is not None]
+    who = sorted(str(metric.user) for metric in named if metric.value)
+    left = next((m.value for m in source.results.metrics if m.id == "linkage.unexplained"), None)
+    share = (
+        f"The pool leaves {100 * left:.1f} % of the squared change unexplained." if left is not None else ""
+    )
+    candidates = plural(len(named), "candidate module")
+    if not who:
+        return Headline("plain", "○", f"None of {candidates} was found in the adapter", share)
+    listed = ", ".join(who[:_MOST_NAMES]) + (
+        f" and {len(who) - _MOST_NAMES} more" if who[_MOST_NAMES:] else ""
+    )
+    detail = f"{listed}. {share} It proves that the files were used, not what leaked."
+    return Headline("bad", "▲", f"{len(who)} of {candidates} found in the adapter", detail)
+
+
+def _strongest(source: Source) -> str:
+    leaks = [entry for entry in source.findings if entry.verdict == "leak"]
+    top = min(leaks, key=lambda entry: -largest_auc(source, entry))
+    if largest_auc(source, top) < 0:
+        return ""
+    figures = "; ".join(aucs(source, top.method, top.attack or source.primary, 2))
+    return f"Strongest: {top.method}, about {WHO[top.subject]} ({figures}; 0.50 is guessing)."
+
+
+def _reasons(findings: Sequence[Finding]) -> str:
+    """Why findings are inconclusive: each reason once, with the methods that it holds for."""
+    methods: dict[str, list[str]] = {}
+    for finding in findings:
+        if finding.verdict == "inconclusive":
+            methods.setdefault(finding.reason or "no reason was recorded", []).append(finding.method)
+    return " ".join(
+        f"{reason[:1].upper()}{reason[1:]} ({', '.join(ids)})." for reason, ids in methods.items()
+    )
