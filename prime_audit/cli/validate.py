@@ -16,6 +16,8 @@ _STAGES = {
     "premise": "attack on merges that one search evaluated",
     "pass": "further passes over those records, for attacks that need them",
     "shadow": "one shadow module: on another half of one sharer's records",
+    "plant": "one sharer's module trained once more, with the planted secrets",
+    "expose": "one model asked about the planted secrets",
     "shade": "one model scored through the shadow modules of its sharers",
     "swap": "one module trained again with one record exchanged",
     "swapped": "merges (or an own module) with the exchanged record, scored",

@@ -2,6 +2,7 @@
 
 from prime_audit.report.sections import (
     attacks,
+    canaries,
     controls,
     coverage,
     designs,
@@ -33,6 +34,7 @@ SECTIONS = (
     (search.view, "search", "Search and merge weights"),
     (premise.view, "premise", "Does lower similarity mean less leakage?"),
     (designs.view, "designs", "Swaps, pools and doses"),
+    (canaries.view, "canaries", "Planted secrets"),
     (users.view, "users", "Person by person"),
     (threat.view, "threat", "What was assumed, and what this cannot say"),
     (provenance.view, "provenance", "Provenance and how to reproduce"),
