@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from prime_audit.modules import LoraModule, export, write_module
+from prime_audit.report.words import MINUS
 from prime_audit.results import Results
 from tests.support import run_cli
 
@@ -61,6 +62,8 @@ def test_a_merge_is_linked_and_reported(pool: Path, tmp_path: Path) -> None:
     rows = [line.split(" | ")[:2] for line in table.splitlines() if line.startswith("| `")]
     assert sorted(rows[:2]) == [["| `ann`", "`yes`"], ["| `cyd`", "`yes`"]]
     assert sorted(rows[2:]) == [["| `bob`", "`no`"], ["| `dee`", "`no`"]]
+    assert "`-0.300 (-0.300 to -0.300)`" in table.replace(MINUS, "-")
+    assert "`0.000 (0.000 to 0.000)`" in table
     manifest = json.loads((out / "manifest.json").read_text())
     assert manifest["design"] == {"name": "pool", "candidates": 4}
     # Equal input gives an equal file, and no path of this machine is in it.

@@ -1,11 +1,12 @@
 """Whose modules are in a merged adapter, as far as its file and a pool of modules tell."""
 
+import re
 from collections.abc import Sequence
 
 from prime_audit.core import plural
 from prime_audit.report.parts import Table
 from prime_audit.report.source import Source
-from prime_audit.report.words import DASH, cell, number
+from prime_audit.report.words import DASH, MINUS, cell, number
 from prime_audit.results import Metric
 
 # Above it the ridge of the fit decides, not the data.
@@ -82,10 +83,15 @@ def _row(user: str, metrics: dict[tuple[str, str], Metric]) -> tuple[str, ...]:
     return (
         user,
         DASH if named is None or named.value is None else ("yes" if named.value else "no"),
-        cell(metrics.get(("linkage.weight", user)), plus=True),
+        _weight(metrics.get(("linkage.weight", user))),
         cell(metrics.get(("linkage.score", user)), 1),
         said,
     )
+
+
+def _weight(metric: Metric | None) -> str:
+    """A weight of zero has no sign."""
+    return re.sub(f"[+{MINUS}]0\\.000", "0.000", cell(metric, plus=True))
 
 
 def _threshold(value: object) -> str:
