@@ -151,7 +151,8 @@ class AuditConfig(Section):
     different people's records, is printed with its confounds and states no leak. `attacks` is `default` (one
     pass of the model and one of the base), `all`, or a list; `primary` names beforehand the one whose figures
     stand first (`null`: `reference`, or the first that is listed). `premise` attacks that many of the merges
-    that PriME evaluated for each target, to see whether less similarity means less leakage.
+    that PriME evaluated for each target, to see whether less similarity means less leakage. `linkage` asks
+    whether the deployed adapters give away whose modules are in them.
     """
 
     design: Literal["holdout", "prime-paper"] = "holdout"
@@ -167,6 +168,7 @@ class AuditConfig(Section):
     swaps: SwapsConfig | None = None
     pools: PoolsConfig | None = None
     canaries: CanariesConfig | None = None
+    linkage: bool = False
     premise: Count | None = None
     permutations: Annotated[int, Field(ge=1000)] = 2000  # a control fires at p < .001
 

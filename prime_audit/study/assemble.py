@@ -34,6 +34,7 @@ from prime_audit.study.collect import Collector
 from prime_audit.study.doses import dose_metrics
 from prime_audit.study.epsilon_metrics import epsilon_metrics
 from prime_audit.study.identity import identity_of
+from prime_audit.study.linking import linking_metrics
 from prime_audit.study.plan_attacks import CONTROL_BASE
 from prime_audit.study.planner import OWN_MODULE, PLACEBO, WITHOUT
 from prime_audit.study.premise import premise_metrics, searching_methods
@@ -94,6 +95,7 @@ def assemble(bench: Workbench, outputs: Outputs) -> Results:
             *pool_metrics(outputs, bench.seeds),
             *canary_metrics(bench, outputs),
             *epsilon_metrics(bench, outputs),
+            *linking_metrics(outputs),
             *_doses(bench, outputs, groups, flips),
         ),
         findings=tuple(tables.findings),

@@ -6,7 +6,7 @@ from typing import Any
 
 from prime_audit.config import MethodConfig
 from prime_audit.personalize import METHODS
-from prime_audit.study import passing, planting, pooling, shading, swapping
+from prime_audit.study import linking, passing, planting, pooling, shading, swapping
 from prime_audit.study.identity import identity_of
 from prime_audit.study.passes import MEASURED, NOT_OF_BASE, parts_needed
 from prime_audit.study.planner import OWN_MODULE, Planner, alone, audited_sharers, digest_items, trainer
@@ -44,6 +44,8 @@ def plan_attacks(
         _pools(planner, adapted, trained, gates)
     if audit.canaries is not None and merging:
         _canaries(planner, adapted, trained, gates)
+    if audit.linkage and merging:
+        _linkage(planner, trained)
 
 
 def attacked(planner: Planner) -> list[tuple[MethodConfig, str]]:
@@ -294,6 +296,20 @@ def _canaries(planner: Planner, adapted: Sequence[str], trained: Sequence[str], 
 
         needs = (deploy, *planted, *trained, *gates)
         planner.add(name, {**part, "code": identity_of(method)}, needs, run)
+
+
+def _linkage(planner: Planner, trained: Sequence[str]) -> None:
+    for method, target in attacked_of(planner.config.methods, planner, None):
+        if METHODS[method.kind].subject != "sharer":
+            continue
+        deploy = f"deploy/{method.id}/{target}"
+
+        def run(
+            outputs: Outputs, deploy: str = deploy, method: str = method.id, target: str = target
+        ) -> Output:
+            return linking.link_deployed(planner.bench, method, target, outputs[deploy])
+
+        planner.add(f"linkage/{method.id}/{target}", {"linkage": 1}, (deploy, *trained), run)
 
 
 def _compared(planner: Planner, wanted: Sequence[str] | None) -> list[MethodConfig]:

@@ -23,9 +23,9 @@ def view(source: Source) -> dict[str, object] | None:
     Returns:
         What the template shows; None where no adapter was linked.
     """
-    metrics = [metric for metric in source.results.metrics if metric.id.startswith("linkage.")]
-    if not metrics:
+    if not source.pool:
         return None
+    metrics = [metric for metric in source.results.metrics if metric.id.startswith("linkage.")]
     adapters: dict[_Adapter, list[Metric]] = {}
     for metric in metrics:
         adapters.setdefault((metric.method, metric.target), []).append(metric)
