@@ -62,7 +62,7 @@ def attack(
 ) -> None:
     """Attack any model with two lists of records, or plain scores.
 
-    Give --scores FILE (with --direction), or --base MODEL [--adapter DIR] with --members FILE and
+    Give --scores FILE (a score with --direction), or --base MODEL [--adapter DIR] with --members FILE and
     --nonmembers FILE. A record is {"id", "user"?, "prompt"?, "text"}; only text is scored. Scores need
     neither a model nor torch. An earlier attack in the run directory is replaced.
     """
