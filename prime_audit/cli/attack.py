@@ -72,7 +72,7 @@ def attack(
 ) -> None:
     """Attack any model with two lists of records, plain scores, or an adapter with a pool of modules.
 
-    Give --scores FILE (with --direction), or --base MODEL [--adapter DIR] with --members FILE and
+    Give --scores FILE (a score with --direction), or --base MODEL [--adapter DIR] with --members FILE and
     --nonmembers FILE. A record is {"id", "user"?, "prompt"?, "text"}; only text is scored. Scores need
     neither a model nor torch. --kind linkage --adapter DIR --pool DIR says whose modules are in a merged
     adapter; it needs no base model. An earlier attack in the run directory is replaced.
