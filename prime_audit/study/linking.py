@@ -7,7 +7,7 @@ import numpy as np
 
 from attacks import link
 from attacks.statistics import Estimate, auc, success_rate
-from prime_audit.audit.linkage import LINKAGE, as_change
+from prime_audit.audit.linkage import as_change
 from prime_audit.audit.membership import interval
 from prime_audit.modules import read_module
 from prime_audit.results import Metric, N
@@ -103,7 +103,6 @@ def _metric(name: str, method: str, found: Estimate, n: N, unit: str = "probabil
     return Metric(
         id=name,
         method=method,
-        attack=LINKAGE,
         adversary="A1",
         subject="sharer",
         value=found.value,
