@@ -10,7 +10,7 @@ _MODEL: Final = "give --base with --members and --nonmembers: a file of scores c
 _OF_STUDIES: Final = MappingProxyType(
     {
         "shadows": f"{_ONLY_STUDY} (it trains shadow modules, audit.shadows)",
-        "prefixed_members": f"{_ONLY_STUDY} (it puts the records of another person in the merge before each one)",
+        "prefixed_members": f"{_ONLY_STUDY} (it puts records of others in the merge before each one)",
         "neighbours": f"{_ONLY_STUDY} (it alters words of each record)",
         "amplified": f"{_ONLY_STUDY} (it knows the norm of a sharer's own module, which a merge shrinks)",
         "overlap": f"{_ONLY_STUDY} (its task says how answers are generated)",
