@@ -41,7 +41,8 @@ def render_markdown(results: Results, manifest: Mapping[str, object], gate: Gate
         lines += ["### Attacks", "", *_table(attacks_table(source))]
     else:
         lines += ["### Methods", "", *_table(methods_table(source))]
-        lines += [line for table in canary_tables(source) for line in _table(table)]
+        for table in canary_tables(source):
+            lines += ["", f"### {table.caption}", "", *_table(table)]
     return "\n".join(lines).rstrip("\n") + "\n"
 
 

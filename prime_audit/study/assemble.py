@@ -159,6 +159,9 @@ def _controls(config: StudyConfig, groups: Sequence[Subjects]) -> list[Method]:
     }
     if "blind" in config.audit.run_controls:
         named.add(CONTROL_BLIND)
+    if config.audit.canaries is not None:
+        # Their secrets are compared with what the base says and with what the own modules hold.
+        named |= {CONTROL_BASE, OWN_MODULE}
     of: dict[str, dict[str, JsonValue]] = {}
     if WITHOUT in named:
         of[WITHOUT] = {"of": rerun_method(config).id}

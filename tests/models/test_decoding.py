@@ -5,7 +5,15 @@ import pytest
 import torch
 
 from prime_audit.errors import ModelError
-from prime_audit.models import Example, LanguageModel, generate, score_labels, score_tokens
+from prime_audit.models import (
+    Example,
+    LanguageModel,
+    continue_tokens,
+    generate,
+    score_continuations,
+    score_labels,
+    score_tokens,
+)
 from prime_audit.models.encoding import encode_prompts
 
 Make = Callable[..., LanguageModel]
@@ -119,3 +127,34 @@ def test_no_prompts_give_no_scores(lm: LanguageModel) -> None:
 def test_labels_must_not_be_missing(lm: LanguageModel) -> None:
     with pytest.raises(ValueError, match="there must be labels"):
         score_labels(lm, ["a"], [])
+
+
+class TestContinuations:
+    TEXTS = ("one", "one more", "another thing", "one", "z")
+
+    @pytest.mark.parametrize("batch_tokens", [1, 60, 8192])
+    def test_equal_the_sum_over_the_answer_without_its_end(self, make_lm: Make, batch_tokens: int) -> None:
+        lm, prompt = make_lm(), "what is asked:"
+        found = score_continuations(lm, prompt, self.TEXTS, batch_tokens=batch_tokens)
+        plain = score_tokens(lm, [Example(prompt, f" {text}") for text in self.TEXTS])
+        for place, value in enumerate(found):
+            logp = plain.logp[plain.offsets[place] : plain.offsets[place + 1]]
+            assert value == pytest.approx(logp[:-1].sum(), abs=1e-4)
+        # A text that begins another is no less likely than without the other one in the list.
+        assert found[0] == pytest.approx(score_continuations(lm, prompt, ["one"])[0], abs=1e-5)
+
+    def test_an_empty_one_is_refused(self, make_lm: Make) -> None:
+        with pytest.raises(ValueError, match="there must be continuations"):
+            score_continuations(make_lm(), "a", [])
+
+    @pytest.mark.parametrize("batch_size", [1, 2, 64])
+    def test_tokens_are_continued_as_a_plain_loop_would(
+        self, make_lm: Make, free: list[list[int]], batch_size: int
+    ) -> None:
+        lm = make_lm()
+        rows = encode_prompts(lm, PROMPTS, 1000)
+        assert continue_tokens(lm, rows, 10, batch_size=batch_size) == free
+
+    def test_more_than_the_context_is_refused(self, make_lm: Make) -> None:
+        with pytest.raises(ModelError, match="are more than its context of 8"):
+            continue_tokens(make_lm(max_tokens=8), [[1, 2, 3, 4, 5]], 4)
