@@ -12,7 +12,7 @@ _OF_STUDIES: Final = MappingProxyType(
         "shadows": f"{_ONLY_STUDY} (it trains shadow modules, audit.shadows)",
         "prefixed_members": f"{_ONLY_STUDY} (it puts records of others in the merge before each one)",
         "neighbours": f"{_ONLY_STUDY} (it alters words of each record)",
-        "amplified": f"{_ONLY_STUDY} (it knows the norm of a sharer's own module, which a merge shrinks)",
+        "amplified": f"{_ONLY_STUDY} (it knows the norm that a module has before it is merged)",
         "overlap": f"{_ONLY_STUDY} (its task says how answers are generated)",
         "pretrained": f"{_ONLY_STUDY} (it keeps the base and the pretrained model apart); "
         "here --reference names either, for the attack 'reference'",
