@@ -29,7 +29,7 @@ from prime_audit.results import (
     Study,
 )
 from prime_audit.study.blind import paper_blind_panel
-from prime_audit.study.canary_metrics import canary_metrics
+from prime_audit.study.canary_metrics import canary_metrics, seen_by_method
 from prime_audit.study.collect import Collector
 from prime_audit.study.doses import dose_metrics
 from prime_audit.study.epsilon_metrics import epsilon_metrics
@@ -68,6 +68,7 @@ def assemble(bench: Workbench, outputs: Outputs) -> Results:
     groups = Collector(bench, outputs).groups()
     flips = {user.id: bench.member(user.id) for user in bench.dataset.users if user.id in bench.holdout.flips}
     tables = _audited(bench, outputs, groups, flips)
+    planted = seen_by_method(bench, outputs)
     audited = [flip for user in flips.values() for flip in user]
     repeats = len({(pair.user, pair.nonmember) for pair in overlaps(bench.holdout, bench.dataset)})
     tables.findings = with_repeats(tables.findings, repeats, len(audited) - sum(audited))
@@ -93,8 +94,8 @@ def assemble(bench: Workbench, outputs: Outputs) -> Results:
             *_premise(bench, outputs),
             *swap_metrics(outputs, bench.seeds),
             *pool_metrics(outputs, bench.seeds),
-            *canary_metrics(bench, outputs),
-            *epsilon_metrics(bench, outputs),
+            *canary_metrics(bench, planted),
+            *epsilon_metrics(bench, planted),
             *linking_metrics(outputs),
             *_doses(bench, outputs, groups, flips),
         ),

@@ -48,12 +48,15 @@ class Seen:
     stands_out: float
 
 
-def canary_metrics(bench: Workbench, outputs: Outputs) -> list[Metric]:
+SeenByMethod = Mapping[str, Sequence[Seen]]
+
+
+def canary_metrics(bench: Workbench, found: SeenByMethod) -> list[Metric]:
     """Collects what the canary arm found.
 
     Args:
         bench: The workbench.
-        outputs: Outputs of all units; those of ``expose/<method>/...`` are read.
+        found: What `seen_by_method` read.
 
     Returns:
         Per method, number of repetitions and type, and over all types together: ``exposure.bits`` beyond
@@ -61,7 +64,6 @@ def canary_metrics(bench: Workbench, outputs: Outputs) -> list[Metric]:
         ``extraction.rate``, ``extraction.probability`` and ``pii.inference``, the base's beside them, with
         ``.difference`` and ``.p``. Nothing if the study plants nothing.
     """
-    found = seen_by_method(bench, outputs)
     known = {one.canary.id: one for one in found.get(CONTROL_BASE, ())}
     metrics: list[Metric] = []
     for method, seen in found.items():
@@ -73,12 +75,12 @@ def canary_metrics(bench: Workbench, outputs: Outputs) -> list[Metric]:
     return metrics
 
 
-def seen_by_method(bench: Workbench, outputs: Outputs) -> dict[str, list[Seen]]:
+def seen_by_method(bench: Workbench, outputs: Outputs) -> SeenByMethod:
     """Reads the evidence of the canary arm, each canary's figures averaged over the models that hold it.
 
     Args:
         bench: The workbench.
-        outputs: Outputs of all units.
+        outputs: Outputs of all units; those of ``expose/<method>/...`` are read.
 
     Returns:
         By method, in the order of the design; a method none of whose merges holds a carrier is missing.

@@ -16,11 +16,10 @@ from attacks.statistics import (
 )
 from prime_audit.modules import Guarantee, read_guarantee
 from prime_audit.results import Metric, N
-from prime_audit.study.canary_metrics import Seen, seen_by_method
+from prime_audit.study.canary_metrics import Seen, SeenByMethod
 from prime_audit.study.plan_attacks import CONTROL_BASE
 from prime_audit.study.planner import OWN_MODULE
 from prime_audit.study.planting import plant_unit
-from prime_audit.study.units import Outputs
 from prime_audit.study.workbench import Workbench
 
 LEVEL: Final = 0.95
@@ -31,7 +30,7 @@ UNIT: Final = "example"
 _FAMILY: Final = ("one-run", "f-dp")
 
 
-def epsilon_metrics(bench: Workbench, outputs: Outputs) -> list[Metric]:
+def epsilon_metrics(bench: Workbench, found: SeenByMethod) -> list[Metric]:
     """Bounds the epsilon of every method from below, by the canaries of one occurrence.
 
     One run has many canaries, one coin each (arXiv 2305.08846; 2410.22235 assuming a Gaussian trade-off).
@@ -41,13 +40,12 @@ def epsilon_metrics(bench: Workbench, outputs: Outputs) -> list[Metric]:
 
     Args:
         bench: The workbench.
-        outputs: Outputs of all units.
+        found: What `seen_by_method` read.
 
     Returns:
         ``epsilon.lower`` and ``epsilon.ceiling`` per method and bound, in nats. Beside a claim of the
         training of the sharers' modules a bound of their own modules above it at 99.9 % is an error.
     """
-    found = seen_by_method(bench, outputs)
     known = {one.canary.id: one for one in found.get(CONTROL_BASE, ())}
     promise = _promise(bench)
     metrics: list[Metric] = []
