@@ -75,7 +75,10 @@ class PassesConfig(Section):
     ] = None
     targets: Annotated[
         Count | None,
-        Field(description="Run them for the first so many targets; null: for all. The report marks it."),
+        Field(
+            description="Run them for the first so many targets; null: for all. The report marks it. Shadows "
+            "and canaries keep to the same methods and targets, swaps and pools to the same targets."
+        ),
     ] = None
     neighbours: Annotated[
         Count, Field(description="Copies of each record with some words changed, for neighbourhood.")
