@@ -34,6 +34,7 @@ def view(source: Source) -> dict[str, object]:
         ),
         "gaps": [("failed", gap) for gap in coverage.failed] + ([] if many else skipped),
         "folded": skipped if many else [],
+        "partial": [("run in part", gap) for gap in coverage.partial],
         "requested": coverage.requested,
     }
 
