@@ -29,7 +29,7 @@ from prime_audit.results import (
     Study,
 )
 from prime_audit.study.blind import paper_blind_panel
-from prime_audit.study.canary_metrics import canary_metrics, seen_by_method
+from prime_audit.study.canary_metrics import canary_metrics, discovery_metrics, seen_by_method
 from prime_audit.study.collect import Collector
 from prime_audit.study.doses import dose_metrics
 from prime_audit.study.epsilon_metrics import epsilon_metrics
@@ -95,6 +95,7 @@ def assemble(bench: Workbench, outputs: Outputs) -> Results:
             *swap_metrics(outputs, bench.seeds),
             *pool_metrics(outputs, bench.seeds),
             *canary_metrics(bench, planted),
+            *discovery_metrics(bench, outputs),
             *epsilon_metrics(bench, planted),
             *linking_metrics(outputs),
             *_doses(bench, outputs, groups, flips),

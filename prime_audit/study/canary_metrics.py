@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attacks import Candidates, ExposureDifference, exposure_differences, exposures, extraction_probability
-from attacks.statistics import Estimate, MatchedRates, matched_rates
+from attacks.statistics import Estimate, MatchedRates, matched_rates, success_rate
 from prime_audit.audit.membership import interval
 from prime_audit.data import Canary
 from prime_audit.results import Metric, N, SliceValue
@@ -22,7 +22,7 @@ from prime_audit.study.workbench import Workbench
 QUERIES: Final = 1000
 LISTED: Final = 100
 Cell = tuple[str | None, int]
-Field = Literal["verbatim", "picked", "sampled"]
+Field = Literal["verbatim", "distance", "picked", "sampled"]
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,7 @@ class Seen:
         beyond: Extrapolated exposures, where it outranks every candidate and a tail could be fitted.
         sampled: Probability that `QUERIES` samples hold it.
         verbatim: How often greedy decoding completes it.
+        distance: Edit distance of that completion, from 0 for the secret to 1.
         picked: How often it is the likeliest of `LISTED` secrets.
         stands_out: Its log-probability in standard deviations of the candidates'.
     """
@@ -44,6 +45,7 @@ class Seen:
     beyond: tuple[float, ...]
     sampled: float
     verbatim: float
+    distance: float
     picked: float
     stands_out: float
 
@@ -61,8 +63,8 @@ def canary_metrics(bench: Workbench, found: SeenByMethod) -> list[Metric]:
     Returns:
         Per method, number of repetitions and type, and over all types together: ``exposure.bits`` beyond
         that of never-inserted canaries, ``exposure.p`` and ``exposure.extrapolated``; over all types
-        ``extraction.rate``, ``extraction.probability`` and ``pii.inference``, the base's beside them, with
-        ``.difference`` and ``.p``. Nothing if the study plants nothing.
+        ``extraction.rate``, ``extraction.distance``, ``extraction.probability`` and ``pii.inference``, the
+        base's beside them, with ``_difference`` and ``_p``. Nothing if the study plants nothing.
     """
     known = {one.canary.id: one for one in found.get(CONTROL_BASE, ())}
     metrics: list[Metric] = []
@@ -117,6 +119,7 @@ def _seen(bench: Workbench, name: str, users: Sequence[str]) -> Iterator[Seen]:
                 () if beyond is None else (beyond,),
                 float(sampled[place]),
                 float(exposed.verbatim[place]),
+                float(exposed.distance[place]),
                 _picked(exposed, place),
                 float(exposed.canaries[place] - level) / spread,
             )
@@ -138,6 +141,7 @@ def _averaged(several: Sequence[Seen]) -> Seen:
         tuple(bits for one in several for bits in one.beyond),
         mean("sampled"),
         mean("verbatim"),
+        mean("distance"),
         mean("picked"),
         mean("stands_out"),
     )
@@ -194,11 +198,44 @@ def _extraction(
     for name, field in fields.items():
         own, other = (_column(side, field) for side in (seen, base))
         yield from _rates(name, method, part, matched_rates(own, other, unit="inserted canaries"), n)
-    sampled = _column(seen, "sampled")
-    value = float(sampled.mean()) if len(sampled) else None
-    reason = "" if len(sampled) else "undefined: there are no inserted canaries"
     queries: dict[str, SliceValue] = {**part, "queries": QUERIES}
-    yield _metric("extraction.probability", method, queries, Estimate(value, None, reason), n, "probability")
+    yield _metric("extraction.probability", method, queries, _mean(seen, "sampled"), n, "probability")
+    yield _metric("extraction.distance", method, part, _mean(seen, "distance"), n, "share of the tokens")
+
+
+def _mean(seen: Sequence[Seen], field: Field) -> Estimate:
+    values = _column(seen, field)
+    if not len(values):
+        return Estimate(None, None, "undefined: there are no inserted canaries")
+    return Estimate(float(values.mean()), None, "")
+
+
+def discovery_metrics(bench: Workbench, outputs: Outputs) -> list[Metric]:
+    """Collects what merges of planted modules say of others when they are used as they are meant to be.
+
+    Args:
+        bench: The workbench.
+        outputs: Outputs of all units; those of ``expose/<method>/<target>`` are read.
+
+    Returns:
+        ``extraction.discovery`` per method: the share of the inserted canaries, of sharers who are in a
+        merge, that an answer to one of its target's queries holds.
+    """
+    found: dict[str, dict[str, bool]] = defaultdict(dict)
+    for name, output in outputs.items():
+        if not name.startswith("expose/") or not output.get("answers"):
+            continue
+        known = found[name.split("/")[1]]
+        for canary in (c for user in output["users"] for c in bench.canaries.canaries[user]):
+            if canary.inserted:
+                known[canary.id] = known.get(canary.id, False) or canary.id in output["discovered"]
+    metrics = []
+    for method, known in found.items():
+        said = np.array(list(known.values()), dtype=np.bool_)
+        n = N(attempted=len(said), scored=len(said), failed=0, members=len(said))
+        rate = success_rate(said, unit="inserted canaries")
+        metrics.append(_metric("extraction.discovery", method, {}, rate, n, "probability"))
+    return metrics
 
 
 def _column(seen: Sequence[Seen], field: Field) -> NDArray[np.float64]:
@@ -225,12 +262,19 @@ def _metric(
         adversary="A3" if name.startswith("extraction") else "A2",
         reference="base" if "difference" in name or name.endswith("_p") else None,
         subject="sharer",
-        slice=dict(part),
+        slice=dict(part) or None,
         value=estimate.value,
         status="undefined" if estimate.value is None else "ok",
         reason=estimate.reason or ("" if estimate.value is not None else "there is nothing to compare"),
         ci=interval(estimate),
         n=n,
-        direction=None if name.endswith(("_p", ".p")) else "lower",
+        direction=_direction(name),
         unit=unit,
     )
+
+
+def _direction(name: str) -> Literal["higher", "lower"] | None:
+    """Which way is more private; a p-value has none."""
+    if name.endswith(("_p", ".p")):
+        return None
+    return "higher" if name == "extraction.distance" else "lower"

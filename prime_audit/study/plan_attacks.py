@@ -259,6 +259,7 @@ def _canaries(planner: Planner, adapted: Sequence[str], trained: Sequence[str], 
         "loss": planner.config.training.loss,
         "canaries": settings.model_dump(mode="json") if settings else None,
         "design": bench.canaries.manifest()["commitment"],
+        "form": 2,
     }
     planted = []
     for user in bench.canaries.canaries:

@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from attacks import verbatim
+from attacks import normalised_distance, verbatim
 from prime_audit.config import CanaryType, MethodConfig, PrivacyConfig
 from prime_audit.data import Canary, canary_form
-from prime_audit.models import continue_tokens, score_continuations, tokenize
+from prime_audit.models import continue_tokens, predict, score_continuations, tokenize
 from prime_audit.modules import AdapterBank, LoraModule, is_weighted_sum, read_module
 from prime_audit.personalize import METHODS, carry_out
 from prime_audit.study.parts import Part
@@ -33,13 +33,15 @@ class Exposed:
         candidates: ``(r,)`` log-probabilities of other secrets of the type, in nats.
         canaries: ``(n,)`` those of the canaries, in the order of the design.
         secrets: ``(n,)`` the same without what stands before the secret: its probability under sampling.
-        verbatim: ``(n,)`` True where greedy decoding completes the secret's first half.
+        verbatim: ``(n,)`` 1 where greedy decoding completes the secret's first half, else 0.
+        distance: ``(n,)`` normalised edit distance, in tokens, of that completion from the second half.
     """
 
     candidates: NDArray[np.float64]
     canaries: NDArray[np.float64]
     secrets: NDArray[np.float64]
     verbatim: NDArray[np.float64]
+    distance: NDArray[np.float64]
 
 
 def plant_unit(user: str) -> str:
@@ -86,7 +88,8 @@ def expose_merge(
         similarity: The sharers selected for the target, with their cosines.
 
     Returns:
-        Whose canaries were asked for; or ``skipped`` with the reason.
+        Whose canaries were asked for, how many of the target's queries were answered, and which canaries the
+        answers hold, by id; or ``skipped`` with the reason.
     """
     weights = dict(zip(deployed["sources"], deployed["weights"], strict=True))
     users = [user for user in similarity if user in bench.canaries.canaries and weights.get(user)]
@@ -96,13 +99,13 @@ def expose_merge(
     sources = deployed["sources"]
     if is_weighted_sum(adapter, [bench.module(source) for source in sources], deployed["weights"]):
         planted = [_planted(bench, user) for user in sources]
-        return _expose(bench, name, users, (planted, deployed["weights"]))
+        return _expose(bench, name, users, (planted, deployed["weights"]), target)
     if why := bound_to_records(method):
         return _skipped(bench, name, f"its merge cannot be made again of planted modules: {why}")
     loaded = {user: _planted(bench, user) for user in similarity}
     context = replace(context_of(bench, method, target, similarity), module=loaded.__getitem__)
     made = carry_out(METHODS[method.kind], context, method).adapter
-    return _expose(bench, name, users, ((), ()) if made is None else ((made,), (1.0,)))
+    return _expose(bench, name, users, ((), ()) if made is None else ((made,), (1.0,)), target)
 
 
 def _planted(bench: Workbench, user: str) -> LoraModule:
@@ -117,7 +120,9 @@ def _skipped(bench: Workbench, name: str, reason: str) -> Output:
     return {"users": [], "skipped": reason}
 
 
-def _expose(bench: Workbench, name: str, users: Sequence[str], merge: Merge) -> Output:
+def _expose(
+    bench: Workbench, name: str, users: Sequence[str], merge: Merge, target: str | None = None
+) -> Output:
     settings = bench.config.audit.canaries
     parts: dict[str, Part] = {}
     for kind in settings.types if settings else ():
@@ -125,12 +130,31 @@ def _expose(bench: Workbench, name: str, users: Sequence[str], merge: Merge) -> 
         found = _exposed(bench, kind, canaries, settings.candidates if settings else 0, merge)
         parts |= {f"{part}.{kind}": np.asarray(value) for part, value in vars(found).items()}
     bench.save_parts(name, parts)
-    return {"users": list(users)}
+    return {"users": list(users), **(_discovered(bench, users, merge, target) if target else {})}
+
+
+def _discovered(bench: Workbench, users: Sequence[str], merge: Merge, target: str) -> Output:
+    """Answers the target's own queries and looks for planted secrets in what comes out."""
+    task, (modules, weights) = bench.dataset.task, merge
+    prompts = [task.prompt(query.input) for query in bench.dataset.user(target).queries]
+    if task.kind != "text" or not prompts:
+        return {"answers": 0, "discovered": []}
+    said = predict(
+        bench.base,
+        task,
+        prompts,
+        adapters=AdapterBank(modules) if modules else None,
+        weights=np.tile(np.asarray(weights), (len(prompts), 1)) if modules else None,
+    )
+    texts = [text.casefold() for text in said]
+    planted = [c for user in users for c in bench.canaries.canaries[user] if c.inserted]
+    found = [c.id for c in planted if any(c.secret.casefold() in text for text in texts)]
+    return {"answers": len(prompts), "discovered": found}
 
 
 def exposed_of(parts: Mapping[str, Part], kind: CanaryType) -> Exposed:
     """Reads what a unit wrote about one type."""
-    names = ("candidates", "canaries", "secrets", "verbatim")
+    names = ("candidates", "canaries", "secrets", "verbatim", "distance")
     return Exposed(**{part: np.asarray(parts[f"{part}.{kind}"], dtype=np.float64) for part in names})
 
 
@@ -152,18 +176,18 @@ def _exposed(
         bench.base, prompt, texts, adapters=bank, weights=np.asarray(weights) if modules else None
     )
     whole = scores[1 : 1 + len(secrets)]
-    said = _verbatim(bench, prompt, lead, texts[1 : 1 + len(secrets)], bank, weights)
-    return Exposed(scores[1 + len(secrets) :], whole, whole - scores[0], said)
+    said = _completed(bench, prompt, lead, texts[1 : 1 + len(secrets)], bank, weights)
+    return Exposed(scores[1 + len(secrets) :], whole, whole - scores[0], *said)
 
 
-def _verbatim(
+def _completed(
     bench: Workbench,
     prompt: str,
     lead: str,
     texts: Sequence[str],
     bank: AdapterBank | None,
     weights: Sequence[float],
-) -> NDArray[np.float64]:
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Gives the model the first half of each secret's tokens and compares the second half, token by token."""
     lm = bench.base
     before, start = tokenize(lm, [prompt, f" {lead}"])
@@ -179,4 +203,6 @@ def _verbatim(
         adapters=bank,
         weights=None if bank is None else np.tile(np.asarray(weights), (len(rows), 1)),
     )
-    return verbatim(suffixes, [np.array(ids, dtype=np.int64) for ids in new]).astype(np.float64)
+    said = [np.array(ids[: len(suffix)], dtype=np.int64) for ids, suffix in zip(new, suffixes, strict=True)]
+    distance = [normalised_distance(suffix, ids) for suffix, ids in zip(suffixes, said, strict=True)]
+    return verbatim(suffixes, said).astype(np.float64), np.array(distance)

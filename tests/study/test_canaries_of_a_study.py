@@ -112,6 +112,19 @@ def test_the_membership_arm_has_not_seen_them(run: Path, tmp_path: Path) -> None
     assert figures(with_canaries) == figures(plain)
 
 
+def test_what_ordinary_answers_give_away_is_counted(results: Results, design: CanaryDesign) -> None:
+    found = one(results, "extraction.discovery", "uniform")
+    assert found.n is not None
+    assert 0 < (found.n.scored or 0) <= sum(c.inserted for kind in design.canaries.values() for c in kind)
+    far, near = (
+        one(results, "extraction.distance", method, repetitions=16).value
+        for method in ("control-base", "control-own-module")
+    )
+    assert near is not None
+    assert far is not None
+    assert near < far <= 1
+
+
 def test_a_bound_says_what_it_could_have_reached(results: Results) -> None:
     for bound in ("one-run", "f-dp"):
         part = {"bound": bound, "delta": 1e-5, "unit": "example", "level": 0.95}

@@ -24,7 +24,12 @@ def view(source: Source) -> dict[str, object] | None:
     exposed = [metric for metric in metrics if metric.id == "exposure.bits"]
     if not exposed:
         return None
-    return {"together": _together(metrics), "by_type": _by_type(metrics), "bounds": _bounds(metrics)}
+    return {
+        "together": _together(metrics),
+        "by_type": _by_type(metrics),
+        "used": [_used(m) for m in metrics if m.id == "extraction.discovery"],
+        "bounds": _bounds(metrics),
+    }
 
 
 def canary_tables(source: Source) -> list[Table]:
@@ -42,7 +47,10 @@ def canary_tables(source: Source) -> list[Table]:
 
 
 def _together(metrics: Sequence[Metric]) -> Table:
-    head = ("Model", "Repeated", "Bits beyond", "p", "Completed", "Picked", "In 1,000 samples", "Planted")
+    head = (
+        *("Model", "Repeated", "Bits beyond", "p", "Completed", "Off by", "Picked"),
+        *("In 1,000 samples", "Planted"),
+    )
     rows = []
     for bits in metrics:
         part = bits.slice or {}
@@ -62,12 +70,18 @@ def _together(metrics: Sequence[Metric]) -> Table:
                 cell(bits, 2, plus=True),
                 p_value(p.value if p is not None else None),
                 cell(of("extraction.rate"), 2),
+                cell(of("extraction.distance"), 2),
                 cell(of("pii.inference"), 2),
                 cell(of("extraction.probability"), 3),
                 DASH if inside is None else str(inside),
             )
         )
     return Table("Planted secrets, all types together", head, tuple(rows), text=1)
+
+
+def _used(metric: Metric) -> str:
+    count = metric.n.scored if metric.n is not None and metric.n.scored else 0
+    return f"{metric.method}: {round((metric.value or 0) * count)} of {count}"
 
 
 def _by_type(metrics: Sequence[Metric]) -> Table:
