@@ -108,7 +108,8 @@ def prompt_leakage(
     """Compares records in the prompt with records that could have stood there and did not.
 
     Records of one person share prompts and answers, so the person is the unit: a person's share counts as one
-    shared success, and the intervals of `matched_rates` rest on the number of persons. The test is exact
+    shared success, and the intervals of `matched_rates` rest on the number of persons. They are wide, for a
+    share varies less than the coin that they allow for: the test may see what they leave open. It is exact
     where a fair coin decided for each person which half of the records could stand in the prompt and the
     other half is treated alike: under no leak the two shares may be exchanged (`sign_flip`).
 

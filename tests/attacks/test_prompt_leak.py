@@ -163,5 +163,6 @@ def test_where_the_context_does_not_matter_control_equals_leak() -> None:
 @pytest.mark.long
 def test_false_alarms_in_many_draws() -> None:
     alarms, difference = false_alarms(2000, seed=6)
-    assert 2000 * 0.025 <= alarms <= 2000 * 0.065
+    # Shares of few records tie often, which keeps the test below its level.
+    assert 2000 * 0.01 <= alarms <= 2000 * 0.065
     assert abs(difference) < 0.006

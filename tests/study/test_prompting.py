@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from attacks.prompt_leak import LEAK_RULE
 from prime_audit import load_results
 from prime_audit.config import MethodConfig, load_study
 from prime_audit.core import Seeds
-from prime_audit.data import Task
+from prime_audit.data import Task, draw_holdout
 from prime_audit.errors import ConfigError
 from prime_audit.models import LanguageModel, tokenize
 from prime_audit.modules import LoraModule
@@ -84,6 +85,10 @@ def answer_with(monkeypatch: pytest.MonkeyPatch, say: Say) -> None:
     monkeypatch.setattr(workbench, "predict_with", predict)
 
 
+def _always(text: str, prompt: str) -> str:
+    return text
+
+
 def ask(bench: Workbench, name: str = "rag") -> dict[str, Output]:
     targets = [target.id for target in bench.dataset.targets]
     return {f"prompt/{name}/{t}": ask_for_history(bench, method(bench, name), t) for t in targets}
@@ -138,6 +143,28 @@ class TestModels:
     def test_the_real_model_leaks_about_as_much_of_what_it_has_not_read(self, bench: Workbench) -> None:
         found = figures(bench, ask(bench))
         assert (found["base_rate"].value, found["control_rate"].value) == (0.0, 0.0)
+
+    @pytest.mark.long
+    def test_however_the_coin_falls_an_ignorant_model_is_seldom_accused(
+        self, bench: Workbench, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        # Each person's model says pieces of the history, but the same ones whichever half it was shown.
+        draw = np.random.default_rng(8)
+        said = {}
+        for target in bench.dataset.targets:
+            pieces = [(item.answer or "").split() for item in target.history]
+            chosen = [piece[: draw.integers(0, 5)] for piece in pieces if draw.random() < 0.4]
+            said[target.id] = " ".join(word for piece in chosen for word in piece)
+        accused, draws = 0, 100
+        for seed in range(draws):
+            bench.holdout = draw_holdout(bench.dataset, Seeds(seed))
+            units = {}
+            for name, text in said.items():
+                answer_with(monkeypatch, partial(_always, text))
+                units[f"prompt/rag/{name}"] = ask_for_history(bench, method(bench, "rag"), name)
+            accused += (figures(bench, units)["run_p"].value or 0) <= 0.05
+        # Six people give steps of 1/64: at most 3/64 of all draws, and three standard errors.
+        assert 0 < accused <= draws * (3 / 64 + 3 * (3 / 64 * 61 / 64 / draws) ** 0.5)
 
 
 class TestContext:
