@@ -34,6 +34,14 @@ from attacks.personal import (
     personal_extraction,
     reconstruction,
 )
+from attacks.prompt_leak import (
+    LeakRule,
+    PromptLeakage,
+    PromptOverlap,
+    longest_subsequence,
+    prompt_leakage,
+    prompt_overlap,
+)
 from attacks.registry import ATTACKS, attack, register
 from attacks.shadow_scores import ShadowScores
 from attacks.surprise import without_surprise
@@ -50,9 +58,12 @@ __all__ = [
     "ExposureDifference",
     "Find",
     "Inference",
+    "LeakRule",
     "Linkage",
     "Linked",
     "PersonalExtraction",
+    "PromptLeakage",
+    "PromptOverlap",
     "Reconstruction",
     "Scanner",
     "ShadowScores",
@@ -70,6 +81,7 @@ __all__ = [
     "inference",
     "link",
     "longest_run",
+    "longest_subsequence",
     "min_k",
     "min_k_plus_plus",
     "missing",
@@ -78,6 +90,8 @@ __all__ = [
     "personal_extraction",
     "phone_pattern",
     "prefix_and_suffix",
+    "prompt_leakage",
+    "prompt_overlap",
     "queries_needed",
     "rank_exposure",
     "reconstruction",

@@ -19,6 +19,7 @@ _STAGES = {
     "plant": "one sharer's module trained once more, with the planted secrets",
     "expose": "one model asked about the planted secrets",
     "linkage": "one deployed adapter compared with all sharers' modules",
+    "prompt": "one deployed prompt asked to repeat the history that stands in it",
     "shade": "one model scored through the shadow modules of its sharers",
     "swap": "one module trained again with one record exchanged",
     "swapped": "merges (or an own module) with the exchanged record, scored",

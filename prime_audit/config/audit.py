@@ -155,7 +155,8 @@ class AuditConfig(Section):
     pass of the model and one of the base), `all`, or a list; `primary` names beforehand the one whose figures
     stand first (`null`: `reference`, or the first that is listed). `premise` attacks that many of the merges
     that PriME evaluated for each target, to see whether less similarity means less leakage. `linkage` asks
-    whether the deployed adapters give away whose modules are in them.
+    whether the deployed adapters give away whose modules are in them; `prompt_leak` asks deployed prompts to
+    repeat the history that stands in them.
     """
 
     design: Literal["holdout", "prime-paper"] = "holdout"
@@ -172,6 +173,7 @@ class AuditConfig(Section):
     pools: PoolsConfig | None = None
     canaries: CanariesConfig | None = None
     linkage: bool = False
+    prompt_leak: bool = False
     premise: Count | None = None
     permutations: Annotated[int, Field(ge=1000)] = 2000  # a control fires at p < .001
 
@@ -207,6 +209,8 @@ class AuditConfig(Section):
             for name in ("shadows", "swaps", "pools", "canaries", "premise"):
                 if getattr(self, name) is not None:
                     raise ValueError(f"'{name}' needs 'design: holdout'")
+            if self.prompt_leak:
+                raise ValueError("'prompt_leak' compares with held-out records and needs 'design: holdout'")
         return self
 
 

@@ -11,7 +11,7 @@ from prime_audit.models.decoding import (
 )
 from prime_audit.models.distributions import answer_distributions
 from prime_audit.models.embedding import embed
-from prime_audit.models.encoding import Encoded, Example, encode, encode_all, tokenize
+from prime_audit.models.encoding import Encoded, Example, as_read, encode, encode_all, tokenize
 from prime_audit.models.language_model import LanguageModel
 from prime_audit.models.loading import load_model
 from prime_audit.models.neighbours import altered_copies, score_neighbours
@@ -36,6 +36,7 @@ __all__ = [
     "SentenceFolder",
     "altered_copies",
     "answer_distributions",
+    "as_read",
     "choose_labels",
     "continue_tokens",
     "embed",

@@ -112,6 +112,22 @@ def encode_prompts(lm: LanguageModel, prompts: Sequence[str], room: int) -> list
     return [[lm.bos_id, *_last(ids, room - 1)] for ids in tokenize(lm, prompts)]
 
 
+def as_read(lm: LanguageModel, texts: Sequence[str], room: int | None = None) -> list[str]:
+    """Returns texts as a model reads them: tokenized, cut at the beginning and turned back into text.
+
+    Args:
+        lm: The model.
+        texts: Any texts.
+        room: Most tokens of a text, BOS included, as for `encode_prompts`; None cuts nothing.
+
+    Returns:
+        What is left of every text; a piece of a text is found in it exactly where the model reads that piece.
+    """
+    rows = tokenize(lm, texts) if room is None else [row[1:] for row in encode_prompts(lm, texts, room)]
+    found: list[str] = lm.tokenizer.batch_decode(rows, clean_up_tokenization_spaces=False)
+    return found
+
+
 def _join(lm: LanguageModel, prompt: list[int], completion: list[int], loss: str) -> Encoded:
     whole = 2 + len(prompt) + len(completion)
     tail = [*completion, lm.eos_id][: lm.max_tokens - 1]

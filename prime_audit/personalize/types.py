@@ -172,6 +172,11 @@ class Method:
     needs_gates: bool = False
     source: str = ""
 
+    @property
+    def may_show_history(self) -> bool:
+        """Whether its prompts may hold the target's history; only the prompts themselves say if they do."""
+        return self.family == "prompt"
+
 
 def predict_with(
     model: LanguageModel, task: Task, prompts: Sequence[str], adapter: LoraModule | None

@@ -39,6 +39,7 @@ from prime_audit.study.plan_attacks import CONTROL_BASE
 from prime_audit.study.planner import OWN_MODULE, PLACEBO, WITHOUT
 from prime_audit.study.premise import premise_metrics, searching_methods
 from prime_audit.study.privacy import privacy_metrics
+from prime_audit.study.prompting import prompt_metrics
 from prime_audit.study.remaking import bound_to_records, rerun_method
 from prime_audit.study.swap_metrics import pool_metrics, swap_metrics
 from prime_audit.study.units import Outputs
@@ -98,6 +99,7 @@ def assemble(bench: Workbench, outputs: Outputs) -> Results:
             *discovery_metrics(bench, outputs),
             *epsilon_metrics(bench, planted),
             *linking_metrics(outputs),
+            *prompt_metrics(config, outputs, bench.seeds),
             *_doses(bench, outputs, groups, flips),
         ),
         findings=tuple(tables.findings),

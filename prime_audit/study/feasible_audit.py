@@ -36,6 +36,13 @@ def check_audit(bench: Workbench, merging: Sequence[MethodConfig]) -> None:
                     f"audit.{name} makes merges again, and no method merges sharers",
                     hint="add a merging method",
                 )
+    shown = [m.id for m in bench.config.methods if METHODS[m.kind].may_show_history]
+    if audit.prompt_leak and shown and bench.dataset.task.kind != "text":
+        raise ConfigError(
+            f"audit.prompt_leak: a {bench.dataset.task.kind} task answers with its labels alone, in which no "
+            "record can come out",
+            hint="leave it out, or use a text task",
+        )
     _check_attacks(bench)
     _check_sizes(bench)
     _check_made_again(bench, merging)

@@ -6,7 +6,7 @@ from typing import Any
 
 from prime_audit.config import MethodConfig
 from prime_audit.personalize import METHODS
-from prime_audit.study import linking, passing, planting, pooling, shading, swapping
+from prime_audit.study import linking, passing, planting, pooling, prompting, shading, swapping
 from prime_audit.study.identity import identity_of
 from prime_audit.study.passes import MEASURED, NOT_OF_BASE, parts_needed
 from prime_audit.study.planner import OWN_MODULE, Planner, alone, audited_sharers, digest_items, trainer
@@ -46,6 +46,8 @@ def plan_attacks(
         _canaries(planner, adapted, trained, gates)
     if audit.linkage and merging:
         _linkage(planner, trained)
+    if audit.prompt_leak:
+        _prompts(planner)
 
 
 def attacked(planner: Planner) -> list[tuple[MethodConfig, str]]:
@@ -311,6 +313,21 @@ def _linkage(planner: Planner, trained: Sequence[str]) -> None:
             return linking.link_deployed(planner.bench, method, target, outputs[deploy])
 
         planner.add(f"linkage/{method.id}/{target}", {"linkage": 1}, (deploy, *trained), run)
+
+
+def _prompts(planner: Planner) -> None:
+    bench = planner.bench
+    for method in (m for m in planner.config.methods if METHODS[m.kind].may_show_history):
+        for target in bench.dataset.targets:
+            part = {
+                **planner.root,
+                **prompting.asked(),
+                "items": digest_items(target.history),
+                "design": bench.holdout.flips[target.id],
+                "code": identity_of(method),
+            }
+            run = partial(alone, prompting.ask_for_history, bench, method, target.id)
+            planner.add(f"prompt/{method.id}/{target.id}", part, (f"deploy/{method.id}/{target.id}",), run)
 
 
 def _compared(planner: Planner, wanted: Sequence[str] | None) -> list[MethodConfig]:

@@ -39,8 +39,9 @@ from prime_audit.models import (
     read_sentence_folder,
 )
 from prime_audit.modules import LoraModule, merged_into, read_gates, read_module
-from prime_audit.personalize import Calibration
+from prime_audit.personalize import Calibration, predict_with
 from prime_audit.study.parts import Part, Parts, load_parts, save_parts
+from prime_audit.study.prompt_requests import REQUESTS
 from prime_audit.study.store import Store
 
 
@@ -157,6 +158,12 @@ class Workbench:
     def embedder_part(self) -> str:
         """What of the embedder every key holds: its name, or the digest of its files wherever they lie."""
         return self.sentence_folder.digest if self.sentence_folder else self.config.sharers.embedder
+
+    @cached_property
+    def base_answers(self) -> tuple[str, ...]:
+        """What the base answers to the requests of prompt leakage, which it reads without a history."""
+        prompts = [self.dataset.task.prompt(request.text) for request in REQUESTS]
+        return tuple(predict_with(self.base, self.dataset.task, prompts, None))
 
     @cached_property
     def token_numbers(self) -> NDArray[np.int64]:

@@ -2,7 +2,7 @@ from collections.abc import Callable
 
 import pytest
 
-from prime_audit.models import Example, LanguageModel, encode
+from prime_audit.models import Example, LanguageModel, as_read, encode
 from prime_audit.models.encoding import encode_prompts
 
 Make = Callable[..., LanguageModel]
@@ -59,3 +59,12 @@ def test_prompts_keep_their_end(lm: LanguageModel) -> None:
 def test_an_unknown_loss_is_refused(lm: LanguageModel) -> None:
     with pytest.raises(ValueError, match="'answer' or 'full'"):
         encode(lm, Example("a", "b"), "prompt")
+
+
+def test_what_is_read_of_a_prompt_is_what_its_tokens_say(make_lm: Make) -> None:
+    lm = make_lm(max_tokens=6)
+    texts = ["abcdef", "xy"]
+    assert as_read(lm, texts, 5) == ["cdef", "xy"]
+    assert as_read(lm, texts) == texts
+    rows = encode_prompts(lm, texts, 5)
+    assert [lm.tokenizer.decode(row[1:]) for row in rows] == as_read(lm, texts, 5)
