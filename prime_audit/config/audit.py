@@ -128,9 +128,9 @@ class PoolsConfig(Section):
 class CanariesConfig(Section):
     """Canaries: made-up secrets, each of which a coin plants in a sharer's training or leaves out.
 
-    `sharers: null` gives every sharer canaries; otherwise the first so many. Each draws `per_cell` secrets of
-    each of the `types` for each of the `repetitions`, the number of times that a planted one is trained on.
-    Exposure ranks a secret among so many `candidates`.
+    `sharers: null` gives every sharer canaries; otherwise at most the first so many. Each draws `per_cell`
+    secrets of each of the `types` for each of the `repetitions`, the number of times that a planted one is
+    trained on. Exposure ranks a secret among so many `candidates`.
     """
 
     sharers: Count | None = None

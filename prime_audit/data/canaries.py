@@ -164,7 +164,7 @@ def draw_canaries(
     asks for (2305.08846). A sharer's draws do not depend on who else is there.
 
     Args:
-        sharers: The sharers, of whom the first `settings.sharers` carry canaries.
+        sharers: The sharers, of whom the first `settings.sharers`, or all if they are fewer, carry canaries.
         task: The task; see `canary_item`.
         loss: `training.loss`: ``answer`` or ``full``.
         seeds: Where secrets and coins come from.
@@ -175,16 +175,11 @@ def draw_canaries(
         The design; all secrets are different.
 
     Raises:
-        ConfigError: The task has no canaries, there are fewer sharers than should carry them, or two sharers
-            drew the same secret.
+        ConfigError: The task has no canaries, or two sharers drew the same secret.
         ValueError: The word list is not usable; see `canary_form`.
     """
     if reason := why_no_canaries(task, loss):
         raise ConfigError(f"audit.canaries: {reason}", hint="set training.loss to 'full', or leave them out")
-    if (settings.sharers or 0) > len(sharers):
-        raise ConfigError(
-            f"audit.canaries.sharers is {settings.sharers}, but the data hold {len(sharers)} sharers"
-        )
     canaries = {
         user.id: tuple(
             canary

@@ -376,9 +376,9 @@ class TestWhere:
             draw_canaries(people("a"), TASKS[task], "answer", Seeds(1), CanariesConfig())
         assert "training.loss" in caught.value.hint
 
-    def test_more_sharers_than_there_are(self) -> None:
-        with pytest.raises(ConfigError, match="sharers is 3, but the data hold 2 sharers"):
-            drawn("a", "b", sharers=3)
+    def test_at_most_so_many_sharers_carry_some(self) -> None:
+        assert list(drawn("a", "b", sharers=3).canaries) == ["a", "b"]
+        assert list(drawn("a", "b", sharers=1).canaries) == ["a"]
 
     def test_settings_that_make_no_sense(self) -> None:
         for wrong in ({"types": ()}, {"repetitions": (0,)}, {"per_cell": 0}, {"types": ("pin",)}):
