@@ -163,6 +163,18 @@ class Source:
         most = max((m.n.users or 0 for m in others if m is not None and m.n is not None), default=0)
         return (metric.n.users, most) if metric.n.users < most else None
 
+    def in_part(self, metric: Metric) -> str:
+        """Say of a figure over some of a method's models that it is; nothing for any other one.
+
+        Args:
+            metric: A figure of an attack on a method.
+
+        Returns:
+            For example "run on 2 of 12 models".
+        """
+        name = f"{metric.method}/{metric.attack}"
+        return next((gap.reason for gap in self.results.coverage.partial if gap.id == name), "")
+
     @cached_property
     def undefined(self) -> tuple[Metric, ...]:
         """The AUCs of attacks that were run and have no defined figure, each with its reason."""

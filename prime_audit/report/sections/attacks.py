@@ -54,7 +54,7 @@ def matrix(source: Source) -> Table:
 
     Returns:
         The AUC over all pairs; a dash where an attack was not run, a question mark where it is undefined, and
-        a dagger behind a figure over fewer people than others of its column.
+        a dagger behind a figure over fewer people or models than others of its column.
     """
     attacked = [
         method
@@ -79,7 +79,7 @@ def _short(source: Source, metric: Metric | None) -> str:
         return DASH
     if metric.value is None:
         return "?"
-    return number(metric.value) + (DAGGER if source.share(metric) else "")
+    return number(metric.value) + (DAGGER if source.share(metric) or source.in_part(metric) else "")
 
 
 def undefined(source: Source) -> tuple[tuple[str, str], ...]:
@@ -98,25 +98,28 @@ def undefined(source: Source) -> tuple[tuple[str, str], ...]:
 
 
 def parts(source: Source) -> tuple[tuple[str, str], ...]:
-    """Say which figures of the table are over fewer people than others of their column.
+    """Say which figures of the table are over fewer people or models than others of their column.
 
     Args:
         source: The run.
 
     Returns:
-        Attacks and methods, and over how many people of how many; one line for each pair of numbers.
+        Attacks and methods, and over how many people or models of how many; one line for each reason.
     """
-    groups: dict[tuple[int, int], list[Metric]] = {}
+    groups: dict[str, list[Metric]] = {}
     for attack in source.attacks:
         for method in source.results.methods:
             metric = source.metric("mia.auc", method.id, attack.id)
-            share = None if metric is None or metric.value is None else source.share(metric)
-            if metric is not None and share is not None:
-                groups.setdefault(share, []).append(metric)
-    return tuple(
-        (_crossed(found), f"over {some} of the {most} people of the other figures")
-        for (some, most), found in groups.items()
-    )
+            if metric is not None and metric.value is not None and (why := _fewer(source, metric)):
+                groups.setdefault(why, []).append(metric)
+    return tuple((_crossed(found), why) for why, found in groups.items())
+
+
+def _fewer(source: Source, metric: Metric) -> str:
+    share = source.share(metric)
+    if share is not None:
+        return f"over {share[0]} of the {share[1]} people of the other figures"
+    return source.in_part(metric)
 
 
 def _crossed(found: Sequence[Metric]) -> str:
