@@ -137,7 +137,7 @@ class CanariesConfig(Section):
     types: Annotated[tuple[CanaryType, ...], Field(min_length=1)] = CANARY_TYPES
     repetitions: Annotated[tuple[Count, ...], Field(min_length=1)] = (1, 4, 16)
     per_cell: Count = 1
-    candidates: Annotated[int, Field(ge=2, le=10**6)] = 1024
+    candidates: Annotated[int, Field(ge=100, le=10**6)] = 1024  # one is picked from a hundred
 
     @model_validator(mode="after")
     def _all_different(self) -> Self:

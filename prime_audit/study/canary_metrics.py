@@ -8,14 +8,21 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from attacks import Candidates, ExposureDifference, exposure_differences, exposures, extraction_probability
+from attacks import (
+    Candidates,
+    Exposure,
+    ExposureDifference,
+    exposure_differences,
+    exposures,
+    extraction_probability,
+)
 from attacks.statistics import Estimate, MatchedRates, matched_rates, success_rate
 from prime_audit.audit.membership import interval
 from prime_audit.data import Canary
 from prime_audit.results import Metric, N, SliceValue
 from prime_audit.study.plan_attacks import CONTROL_BASE
 from prime_audit.study.planting import Exposed, exposed_of
-from prime_audit.study.units import Outputs
+from prime_audit.study.units import Output, Outputs
 from prime_audit.study.workbench import Workbench
 
 # Samples of the (n, p) extraction, and secrets that one is picked from.
@@ -37,7 +44,8 @@ class Seen:
         verbatim: How often greedy decoding completes it.
         distance: Edit distance of that completion, from 0 for the secret to 1.
         picked: How often it is the likeliest of `LISTED` secrets.
-        stands_out: Its log-probability in standard deviations of the candidates'.
+        stands_out: Its log-probability above that of the candidates, in their standard deviations, less what
+            the base shows of it.
     """
 
     canary: Canary
@@ -92,23 +100,27 @@ def seen_by_method(bench: Workbench, outputs: Outputs) -> SeenByMethod:
         if name.startswith("expose/") and output["users"]:
             units[name.split("/")[1]].append(name)
     found = {}
-    for method, names in units.items():
+    known: dict[str, float] = {}
+    # The base first: what it shows is taken off the others.
+    for method, names in sorted(units.items(), key=lambda unit: unit[0] != CONTROL_BASE):
         rows: dict[str, list[Seen]] = defaultdict(list)
         for name in names:
-            for one in _seen(bench, name, outputs[name]["users"]):
+            for one in _seen(bench, name, outputs[name], known):
                 rows[one.canary.id].append(one)
         found[method] = [_averaged(several) for several in rows.values()]
+        known = known or {one.canary.id: one.stands_out for one in found[method]}
     return found
 
 
-def _seen(bench: Workbench, name: str, users: Sequence[str]) -> Iterator[Seen]:
-    settings = bench.config.audit.canaries
+def _seen(bench: Workbench, name: str, output: Output, known: Mapping[str, float]) -> Iterator[Seen]:
+    settings, users = bench.config.audit.canaries, output["users"]
     parts = bench.parts(name)
     for kind in settings.types if settings else ():
         canaries = [c for user in users for c in bench.canaries.canaries[user] if c.kind == kind]
         exposed = exposed_of(parts, kind)
-        rng = bench.seeds.generator("skew-normal", name, kind)
-        beside = exposures(exposed.canaries, exposed.candidates, rng)
+        # Whoever knows a weight to be negative looks for what the merge finds unlikely.
+        signs = np.array([-1.0 if canary.user in output.get("turned", ()) else 1.0 for canary in canaries])
+        beside = _beside(bench, name, exposed, kind, signs)
         sampled = extraction_probability(exposed.secrets, QUERIES)
         level, spread = float(exposed.candidates.mean()), float(exposed.candidates.std(ddof=1)) or 1.0
         for place, canary in enumerate(canaries):
@@ -120,15 +132,29 @@ def _seen(bench: Workbench, name: str, users: Sequence[str]) -> Iterator[Seen]:
                 float(sampled[place]),
                 float(exposed.verbatim[place]),
                 float(exposed.distance[place]),
-                _picked(exposed, place),
-                float(exposed.canaries[place] - level) / spread,
+                _picked(exposed, place, signs[place]),
+                float(signs[place])
+                * (float(exposed.canaries[place] - level) / spread - known.get(canary.id, 0.0)),
             )
 
 
-def _picked(exposed: Exposed, place: int) -> float:
+def _beside(
+    bench: Workbench, name: str, exposed: Exposed, kind: str, signs: NDArray[np.float64]
+) -> list[Exposure]:
+    """The exposures of the canaries of a type, in order; ranked from the other end where the sign says so."""
+    found: dict[int, Exposure] = {}
+    for sign in np.unique(signs):
+        places = np.flatnonzero(signs == sign)
+        rng = bench.seeds.generator("skew-normal", name, kind)
+        ranked = exposures(sign * exposed.canaries[places], sign * exposed.candidates, rng)
+        found |= dict(zip(places.tolist(), ranked, strict=True))
+    return [found[place] for place in range(len(signs))]
+
+
+def _picked(exposed: Exposed, place: int, sign: float) -> float:
     """Whether the secret is the likeliest of a list that holds it and the first of the candidates."""
     listed = np.concatenate([exposed.canaries[place : place + 1], exposed.candidates[: LISTED - 1]])
-    return Candidates(listed, 0).success
+    return Candidates(sign * listed, 0).success
 
 
 def _averaged(several: Sequence[Seen]) -> Seen:

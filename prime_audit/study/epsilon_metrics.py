@@ -1,6 +1,6 @@
 """Lower bounds on epsilon from the canary arm, and what they say of a claim of differential privacy."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -46,14 +46,13 @@ def epsilon_metrics(bench: Workbench, found: SeenByMethod) -> list[Metric]:
         ``epsilon.lower`` and ``epsilon.ceiling`` per method and bound, in nats. Beside a claim of the
         training of the sharers' modules a bound of their own modules above it at 99.9 % is an error.
     """
-    known = {one.canary.id: one for one in found.get(CONTROL_BASE, ())}
     promise = _promise(bench)
     metrics: list[Metric] = []
     for method, seen in found.items():
         once = [one for one in seen if one.canary.repetitions == 1]
         if method == CONTROL_BASE or not once:
             continue
-        bounds = _Bounds(bench, once, known, promise.delta if promise else None)
+        bounds = _Bounds(bench, once, promise.delta if promise else None)
         checked = _checked(bounds, promise) if promise and method == OWN_MODULE else {}
         for name in _FAMILY:
             metrics += _metrics(method, name, bounds.at(name, LEVEL), once, checked.get(name))
@@ -63,10 +62,8 @@ def epsilon_metrics(bench: Workbench, found: SeenByMethod) -> list[Metric]:
 class _Bounds:
     """Both bounds of one method at any level, with scores and coins fixed."""
 
-    def __init__(
-        self, bench: Workbench, seen: Sequence[Seen], known: Mapping[str, Seen], delta: float | None
-    ) -> None:
-        self.scores = np.array([one.stands_out - known[one.canary.id].stands_out for one in seen])
+    def __init__(self, bench: Workbench, seen: Sequence[Seen], delta: float | None) -> None:
+        self.scores = np.array([one.stands_out for one in seen])
         inside = np.array([one.canary.inserted for one in seen], dtype=np.bool_)
         self.flips = CoinFlips(inside, str(bench.canaries.manifest()["commitment"]))
         self.delta = DELTA if delta is None else delta

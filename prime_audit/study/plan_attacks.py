@@ -9,7 +9,15 @@ from prime_audit.personalize import METHODS
 from prime_audit.study import linking, passing, planting, pooling, prompting, shading, swapping
 from prime_audit.study.identity import identity_of
 from prime_audit.study.passes import MEASURED, NOT_OF_BASE, parts_needed
-from prime_audit.study.planner import OWN_MODULE, Planner, alone, audited_sharers, digest_items, trainer
+from prime_audit.study.planner import (
+    OWN_MODULE,
+    Planner,
+    alone,
+    audited_sharers,
+    digest_items,
+    private_part,
+    trainer,
+)
 from prime_audit.study.remaking import bound_to_records, named_by, rerun_method
 from prime_audit.study.units import Output, Outputs
 
@@ -261,7 +269,7 @@ def _canaries(planner: Planner, adapted: Sequence[str], trained: Sequence[str], 
         "loss": planner.config.training.loss,
         "canaries": settings.model_dump(mode="json") if settings else None,
         "design": bench.canaries.manifest()["commitment"],
-        "form": 2,
+        "form": 3,
     }
     planted = []
     for user in bench.canaries.canaries:
@@ -272,7 +280,7 @@ def _canaries(planner: Planner, adapted: Sequence[str], trained: Sequence[str], 
             **trainer(),
             "training": planner.config.training.model_dump(mode="json"),
             "items": digest_items(items),
-            "privacy": privacy.model_dump(mode="json") if privacy else None,
+            **private_part(privacy),
         }
         planner.add(name, own, adapted, partial(alone, planting.train_planted, bench, user, privacy))
         planted.append(name)

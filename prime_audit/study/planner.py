@@ -105,9 +105,7 @@ class Planner:
             "epochs": epochs,
             "items": digest_items(self.bench.seen(self.bench.dataset.user(user)).history),
         }
-        if privacy is not None:
-            library = {"opacus": metadata.version("opacus")} if privacy.unit == "example" else {}
-            part["privacy"] = {**privacy.model_dump(mode="json"), **library}
+        part |= private_part(privacy)
         self.add(name, part, needs, lambda outputs: work.train(self.bench, user, epochs, privacy))
         return name
 
@@ -257,6 +255,14 @@ def audited_sharers(bench: Workbench, outputs: Outputs, target: str) -> list[str
     if bench.config.audit.design == "prime-paper":
         return list(outputs["select"]["pool"])
     return list(outputs["select"]["selected"][target])
+
+
+def private_part(privacy: PrivacyConfig | None) -> dict[str, Any]:
+    """What a module that is trained with differential privacy depends on; nothing for any other one."""
+    if privacy is None:
+        return {}
+    library = {"opacus": metadata.version("opacus")} if privacy.unit == "example" else {}
+    return {"privacy": {**privacy.model_dump(mode="json"), **library}}
 
 
 def trainer() -> dict[str, str]:

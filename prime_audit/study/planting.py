@@ -88,24 +88,27 @@ def expose_merge(
         similarity: The sharers selected for the target, with their cosines.
 
     Returns:
-        Whose canaries were asked for, how many of the target's queries were answered, and which canaries the
-        answers hold, by id; or ``skipped`` with the reason.
+        Whose canaries were asked for, whose module is in the merge with a negative weight, how many of the
+        target's queries were answered, and which canaries the answers hold, by id; or ``skipped`` with the
+        reason.
     """
     weights = dict(zip(deployed["sources"], deployed["weights"], strict=True))
     users = [user for user in similarity if user in bench.canaries.canaries and weights.get(user)]
     if not users:
         return _skipped(bench, name, "no sharer with canaries is merged in it")
+    turned = [user for user in users if weights[user] < 0]
     adapter = read_module(bench.adapter_path(method.id, target))
     sources = deployed["sources"]
     if is_weighted_sum(adapter, [bench.module(source) for source in sources], deployed["weights"]):
         planted = [_planted(bench, user) for user in sources]
-        return _expose(bench, name, users, (planted, deployed["weights"]), target)
+        return {**_expose(bench, name, users, (planted, deployed["weights"]), target), "turned": turned}
     if why := bound_to_records(method):
         return _skipped(bench, name, f"its merge cannot be made again of planted modules: {why}")
     loaded = {user: _planted(bench, user) for user in similarity}
     context = replace(context_of(bench, method, target, similarity), module=loaded.__getitem__)
     made = carry_out(METHODS[method.kind], context, method).adapter
-    return _expose(bench, name, users, ((), ()) if made is None else ((made,), (1.0,)), target)
+    merge: Merge = ((), ()) if made is None else ((made,), (1.0,))
+    return {**_expose(bench, name, users, merge, target), "turned": turned}
 
 
 def _planted(bench: Workbench, user: str) -> LoraModule:

@@ -216,7 +216,7 @@ def test_the_nearest_key_is_offered(study: Path) -> None:
         ),
         (
             "audit: {canaries: {candidates: 1}}\n",
-            "audit.canaries.candidates: should be greater than or equal to 2",
+            "audit.canaries.candidates: should be greater than or equal to 100",
         ),
         (
             "audit: {canaries: {percell: 2}}\n",

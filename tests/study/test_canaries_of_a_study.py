@@ -19,7 +19,13 @@ from tests.support import run_cli, user, write_study, write_users
 
 # Small weights of the base, trained long enough to learn a text that stands sixteen times in it by heart.
 TRAINING = {"rank": 8, "alpha": 16, "lr": 1.0e-2, "epochs": 4, "batch_size": 8, "loss": "answer"}
-METHODS = ["base", "uniform", "ties", {"kind": "prime", "budget": 12, "margin": 1.0}]
+METHODS = [
+    "base",
+    "uniform",
+    "ties",
+    {"kind": "fixed-weights", "id": "turned", "weights": [-1.0, -1.0], "norm": 0.7},
+    {"kind": "prime", "budget": 12, "margin": 1.0},
+]
 CANARIES = {"types": ["email", "code"], "repetitions": [1, 16], "per_cell": 3, "candidates": 200}
 AUDIT = {
     "permutations": 1000,
@@ -95,7 +101,10 @@ def test_every_model_is_asked_or_says_why_not(run: Path, results: Results) -> No
     assert exposed["expose/prime/target-01"]["skipped"] == "no sharer with canaries is merged in it"
     asked = {m.method for m in results.metrics if m.id == "exposure.bits"}
     # TIES is no weighted sum: it was carried out again on the planted modules.
-    assert asked == {"control-base", "control-own-module", "uniform", "ties"}
+    assert asked == {"control-base", "control-own-module", "uniform", "ties", "turned"}
+    assert exposed["expose/uniform/target-01"]["turned"] == []
+    both = exposed["expose/turned/target-01"]
+    assert both["turned"] == both["users"] != []
 
 
 def test_the_membership_arm_has_not_seen_them(run: Path, tmp_path: Path) -> None:
