@@ -87,7 +87,7 @@ def _pretrained(planner: Planner) -> None:
 def _passes(planner: Planner, parts: Sequence[str], adapted: Iterable[str]) -> None:
     bench = planner.bench
     settings = planner.config.audit.passes.model_dump(mode="json", exclude={"methods", "targets"})
-    part = {**planner.histories(), "passes": settings, "parts": list(parts), "attacks": 1}
+    part = {**planner.histories(), "passes": settings, "parts": list(parts), "attacks": 2}
     if "population" in parts:
         name = f"pass/{POPULATION}/base"
         run = partial(alone, passing.pass_population, bench, name, parts)
