@@ -63,9 +63,10 @@ def _of_one_membership(panels: Mapping[TestKey, Panel]) -> list[list[TestKey]]:
     One permutation serves a group. An attack that cannot score a user's shorter records goes into a group of
     its own, and p-values are multiplied by the number of groups (Bonferroni).
     """
-    groups: list[tuple[dict[str, bytes], list[TestKey]]] = []
+    groups: list[tuple[dict[str, tuple[bytes, bytes]], list[TestKey]]] = []
     for key in sorted(panels):
-        members = {user.user: user.member.tobytes() for user in panels[key].users}
+        which = panels[key].records
+        members = {u.user: (which.get(u.user, b""), u.member.tobytes()) for u in panels[key].users}
         for known, keys in groups:
             if all(known.get(user, flags) == flags for user, flags in members.items()):
                 known |= members

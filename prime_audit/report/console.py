@@ -44,7 +44,8 @@ def render_console(results: Results, gate: Gate | None, run_dir: Path) -> list[s
 
 def _methods(source: Source) -> list[str]:
     """A table of the methods, those with a finding first; utility only where it was measured."""
-    verdicts = {finding.method: finding.verdict for finding in reversed(source.findings)}
+    worst_last = sorted(source.findings, key=lambda finding: -_ORDER.index(finding.verdict))
+    verdicts = {finding.method: finding.verdict for finding in worst_last}
     order = sorted(source.methods, key=lambda method: _ORDER.index(verdicts.get(method.id, "none detected")))
     if not order:
         return []

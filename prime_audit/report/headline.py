@@ -6,7 +6,14 @@ from typing import Literal
 
 from prime_audit.core import plural
 from prime_audit.report.source import Source
-from prime_audit.report.words import FINDING_WORDS, WHO, aucs, largest_auc, unexpected_controls
+from prime_audit.report.words import (
+    FINDING_WORDS,
+    WHO,
+    aucs,
+    finding_sentence,
+    largest_auc,
+    unexpected_controls,
+)
 from prime_audit.results import Finding
 
 _MOST_NAMES = 8
@@ -113,6 +120,8 @@ def _linked(source: Source) -> Headline:
 def _strongest(source: Source) -> str:
     leaks = [entry for entry in source.findings if entry.verdict == "leak"]
     top = min(leaks, key=lambda entry: -largest_auc(source, entry))
+    if top.attack in source.planted:
+        return f"{top.method}: {finding_sentence(source, top)}"
     if largest_auc(source, top) < 0:
         return ""
     figures = "; ".join(aucs(source, top.method, top.attack or source.primary, 2))

@@ -12,6 +12,9 @@ _PRIMARY = "reference"
 _IN_A_ROW = 5
 # The kind of what is listed among the attacks and attacks no model.
 _CONTROL = "control"
+# The kind of what was asked about planted secrets, and about no record.
+_CANARY = "canary"
+_NOT_ON_RECORDS = (_CONTROL, _CANARY)
 _OBSERVED = ("lists", "prime-paper")
 _MERGED = (("targets", "merged"),)
 _Key = tuple[str, str | None, str | None, bool]
@@ -59,7 +62,7 @@ class Source:
     @cached_property
     def attacks(self) -> tuple[AttackInfo, ...]:
         """The attacks on models, the primary one first."""
-        on_models = [attack for attack in self.results.attacks if attack.kind != _CONTROL]
+        on_models = [attack for attack in self.results.attacks if attack.kind not in _NOT_ON_RECORDS]
         return tuple(sorted(on_models, key=lambda attack: attack.id != self.primary))
 
     @cached_property
@@ -92,7 +95,7 @@ class Source:
         """The id of the attack named beforehand as the primary one; None where nothing was attacked."""
         if self.results.study.primary is not None:
             return self.results.study.primary
-        ids = [attack.id for attack in self.results.attacks if attack.kind != _CONTROL]
+        ids = [attack.id for attack in self.results.attacks if attack.kind not in _NOT_ON_RECORDS]
         return _PRIMARY if _PRIMARY in ids or not ids else ids[0]
 
     @cached_property
@@ -100,6 +103,23 @@ class Source:
         """The findings about competing methods."""
         names = {method.id for method in self.methods}
         return tuple(finding for finding in self.results.findings if finding.method in names)
+
+    @cached_property
+    def planted(self) -> frozenset[str]:
+        """The ids among the attacks that findings about planted secrets name."""
+        return frozenset(attack.id for attack in self.results.attacks if attack.kind == _CANARY)
+
+    def on_records(self, method: str) -> tuple[Finding, ...]:
+        """Find what was said of a method or a control about somebody's records, planted secrets aside.
+
+        Args:
+            method: The method's id.
+
+        Returns:
+            The findings, in their order.
+        """
+        found = (entry for entry in self.results.findings if entry.method == method)
+        return tuple(entry for entry in found if entry.attack not in self.planted)
 
     @cached_property
     def label(self) -> Mapping[str, str]:

@@ -121,6 +121,8 @@ def finding_sentence(source: Source, finding: Finding) -> str:
     Returns:
         One to three sentences.
     """
+    if finding.attack in source.planted:
+        return _planted_sentence(finding)
     attack = finding.attack or source.primary
     figures = _figures(source, finding, attack)
     if finding.verdict == "leak":
@@ -143,6 +145,20 @@ def finding_sentence(source: Source, finding: Finding) -> str:
     if finding.verdict == "difference":
         return f"The two lists differ; this design cannot tell a leak from any other difference. {figures}"
     return f"Nothing can be said: {finding.reason or 'no reason was recorded'}."
+
+
+def _planted_sentence(finding: Finding) -> str:
+    """Say what was found of planted secrets; the finding's reason holds the figures."""
+    if finding.verdict == "inconclusive":
+        return f"Nothing can be said of planted secrets: {finding.reason}."
+    p = "" if finding.p is None else f" ({p_value(finding.p)})"
+    said = f"{finding.reason[:1].upper()}{finding.reason[1:]}{p}."
+    if finding.verdict != "none detected" or finding.could_have_seen is None:
+        return said
+    return (
+        f"{said} It would have been seen if a planted one outranked a never-planted one "
+        f"{round(100 * finding.could_have_seen)} times in 100."
+    )
 
 
 def _pairs(metric: Metric) -> str:
@@ -216,8 +232,11 @@ def largest_auc(source: Source, finding: Finding) -> float:
         finding: One of its findings.
 
     Returns:
-        The largest AUC of any attack on the finding's method; -1 where there is none.
+        The largest AUC of any attack on the finding's method; -1 where there is none, or it is about planted
+        secrets.
     """
+    if finding.attack in source.planted:
+        return -1.0
     metric = source.largest(finding.method)
     return -1.0 if metric is None or metric.value is None else metric.value
 
@@ -233,7 +252,7 @@ def control_behaviour(source: Source, control: Method) -> tuple[str, str]:
         What is expected, and one of "as expected", "NOT as expected", "measured", "not measured".
     """
     if control.id.endswith("without-sharer"):
-        finding = next((entry for entry in source.results.findings if entry.method == control.id), None)
+        finding = next(iter(source.on_records(control.id)), None)
         seen = finding is not None and finding.p is not None
         return "shows what is not learnt from the sharer's module", "measured" if seen else "not measured"
     if source.observed:
@@ -242,7 +261,7 @@ def control_behaviour(source: Source, control: Method) -> tuple[str, str]:
     expected = (
         "must leak (shows that the attacks work)" if must_leak else "must show nothing (shows a fair design)"
     )
-    finding = next((entry for entry in source.results.findings if entry.method == control.id), None)
+    finding = next(iter(source.on_records(control.id)), None)
     metric = source.metric("mia.auc", control.id, control_attack(source, control))
     if must_leak and finding is not None and finding.verdict != "inconclusive":
         good = finding.verdict == "leak"

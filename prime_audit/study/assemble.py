@@ -19,20 +19,25 @@ from prime_audit.data import overlaps
 from prime_audit.personalize import METHODS
 from prime_audit.results import (
     AttackInfo,
-    Coverage,
-    Gap,
     Method,
     Metric,
     Results,
-    Reverted,
     Search,
     Study,
 )
 from prime_audit.study.blind import paper_blind_panel
-from prime_audit.study.canary_metrics import canary_metrics, discovery_metrics, seen_by_method
+from prime_audit.study.canary_findings import canary_attacks, canary_findings
+from prime_audit.study.canary_metrics import (
+    canary_metrics,
+    discovery_metrics,
+    planted_share,
+    seen_by_method,
+    share_metrics,
+)
 from prime_audit.study.collect import Collector
+from prime_audit.study.coverage import coverage
 from prime_audit.study.doses import dose_metrics
-from prime_audit.study.epsilon_metrics import epsilon_metrics
+from prime_audit.study.epsilon_metrics import epsilon_bounds, epsilon_findings, epsilon_metrics
 from prime_audit.study.identity import identity_of
 from prime_audit.study.linking import linking_metrics
 from prime_audit.study.plan_attacks import CONTROL_BASE
@@ -40,7 +45,7 @@ from prime_audit.study.planner import OWN_MODULE, PLACEBO, WITHOUT
 from prime_audit.study.premise import premise_metrics, searching_methods
 from prime_audit.study.privacy import privacy_metrics
 from prime_audit.study.prompting import prompt_metrics
-from prime_audit.study.remaking import bound_to_records, rerun_method
+from prime_audit.study.remaking import rerun_method
 from prime_audit.study.swap_metrics import pool_metrics, swap_metrics
 from prime_audit.study.units import Outputs
 from prime_audit.study.utility import utility_metrics
@@ -70,6 +75,7 @@ def assemble(bench: Workbench, outputs: Outputs) -> Results:
     flips = {user.id: bench.member(user.id) for user in bench.dataset.users if user.id in bench.holdout.flips}
     tables = _audited(bench, outputs, groups, flips)
     planted = seen_by_method(bench, outputs)
+    bounds = epsilon_bounds(bench, planted)
     audited = [flip for user in flips.values() for flip in user]
     repeats = len({(pair.user, pair.nonmember) for pair in overlaps(bench.holdout, bench.dataset)})
     tables.findings = with_repeats(tables.findings, repeats, len(audited) - sum(audited))
@@ -87,6 +93,7 @@ def assemble(bench: Workbench, outputs: Outputs) -> Results:
         attacks=(
             *(_attack(attack) for attack in config.audit.attack_ids),
             *([blind_info()] if "blind" in config.audit.run_controls else []),
+            *(canary_attacks(bounds) if planted else []),
         ),
         metrics=(
             *utility_metrics(config, bench.dataset, outputs),
@@ -97,16 +104,17 @@ def assemble(bench: Workbench, outputs: Outputs) -> Results:
             *pool_metrics(outputs, bench.seeds),
             *canary_metrics(bench, planted),
             *discovery_metrics(bench, outputs),
-            *epsilon_metrics(bench, planted),
+            *share_metrics(outputs),
+            *epsilon_metrics(bounds, planted_share(outputs)),
             *linking_metrics(outputs),
             *prompt_metrics(config, outputs, bench.seeds),
             *_doses(bench, outputs, groups, flips),
         ),
-        findings=tuple(tables.findings),
+        findings=(*tables.findings, *canary_findings(bench, planted), *epsilon_findings(bounds)),
         curves=tuple(tables.curves),
         distributions=tuple(tables.distributions),
         search=tuple(_searches(bench, outputs)),
-        coverage=_coverage(bench, tables, outputs),
+        coverage=coverage(bench, tables, outputs),
     )
 
 
@@ -208,67 +216,4 @@ def _search(method: str, target: str, outputs: Outputs) -> Search:
             "reason": output["reason"],
             "notes": output["notes"],
         }
-    )
-
-
-_WHY = {
-    "reference": "against itself the base is one half by definition",
-    "shadows": "it has no shadows",
-    "corpus": "there are no public users whose words could be counted",
-    "prefixed": "no other record was put before its records: there is none, no pass was asked for, or the "
-    "longest record leaves no room within training.max_tokens",
-    "prefixed_members": "no other sharer is merged in it whose members could be known and leave room before "
-    "its records",
-}
-
-
-def _lacking(bench: Workbench, method: str, attack: str, parts: Sequence[str], outputs: Outputs) -> str:
-    """Why an attack was not run on a method."""
-    if "shadows" in parts:
-        shadows, of = bench.config.audit.shadows, [m for m in bench.config.methods if m.id == method]
-        why = next(filter(None, map(bound_to_records, of)), "")
-        if why and shadows is not None and shadows.weights == "remade":
-            return f"its merge cannot be made again of shadows: {why}"
-        for target in bench.dataset.targets:
-            skipped = outputs.get(f"shade/{method}/{target.id}", {}).get("skipped")
-            if skipped:
-                return str(skipped)
-    first = next((part for part in _WHY if part in parts), "")
-    return _WHY.get(first, f"the study measured no {', '.join(parts)} of it")
-
-
-def _coverage(bench: Workbench, tables: AuditTables, outputs: Outputs) -> Coverage:
-    """What was asked for and what came of it: every method, every attack on those that deploy a module."""
-    methods = [method.id for method in bench.config.methods]
-    attacked_keys = set(tables.run)
-    attacked = [f"{method}/{attack}" for method, attack in tables.run]
-    reached = {method for method, _ in (*tables.run, *tables.lacking)}
-    skipped = [
-        Gap(id=f"{method}/attacks", reason="it deploys no module, so no module was attacked")
-        for method in methods
-        if method not in reached
-    ]
-    skipped += [
-        Gap(id=f"{method}/{attack}", reason=_lacking(bench, method, attack, parts, outputs))
-        for (method, attack), parts in tables.lacking.items()
-        if not (method == CONTROL_BASE and (method, attack) in attacked_keys)
-    ]
-    skipped += tables.unmade
-    run = (*methods, *dict.fromkeys(attacked))
-    reverted = {
-        method: tuple(t.id for t in bench.dataset.targets if outputs[f"deploy/{method}/{t.id}"]["reverted"])
-        for method in methods
-    }
-    if "without-sharer" in bench.config.audit.run_controls:
-        names = [t.id for t in bench.dataset.targets if f"score/{WITHOUT}/{t.id}" in outputs]
-        reverted[WITHOUT] = tuple(t for t in names if outputs[f"score/{WITHOUT}/{t}"]["reverted"])
-    return Coverage(
-        requested=(*run, *(gap.id for gap in skipped)),
-        run=run,
-        skipped=tuple(skipped),
-        partial=tuple(
-            Gap(id=f"{method}/{attack}", reason=f"run on {some} of {every} models")
-            for (method, attack), (some, every) in tables.partial.items()
-        ),
-        reverted=tuple(Reverted(method=m, targets=names) for m, names in reverted.items() if names),
     )

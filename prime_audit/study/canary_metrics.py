@@ -18,9 +18,10 @@ from attacks import (
 )
 from attacks.statistics import Estimate, MatchedRates, matched_rates, success_rate
 from prime_audit.audit.membership import interval
-from prime_audit.data import Canary
+from prime_audit.data import TOKEN_CAP, Canary
 from prime_audit.results import Metric, N, SliceValue
 from prime_audit.study.plan_attacks import CONTROL_BASE
+from prime_audit.study.planner import OWN_MODULE
 from prime_audit.study.planting import Exposed, exposed_of
 from prime_audit.study.units import Output, Outputs
 from prime_audit.study.workbench import Workbench
@@ -39,18 +40,21 @@ class Seen:
     Attributes:
         canary: The canary.
         bits: Exposure by rank.
-        beyond: Extrapolated exposures, where it outranks every candidate and a tail could be fitted.
+        beyond: Extrapolated exposures, by the models that find it likelier than every candidate and whose
+            candidates a tail could be fitted to.
+        unfitted: Why the others of these models have none.
         sampled: Probability that `QUERIES` samples hold it.
         verbatim: How often greedy decoding completes it.
         distance: Edit distance of that completion, from 0 for the secret to 1.
         picked: How often it is the likeliest of `LISTED` secrets.
         stands_out: Its log-probability above that of the candidates, in their standard deviations, less what
-            the base shows of it.
+            the base shows of it; 0 where the candidates are all equally likely, as nothing then stands out.
     """
 
     canary: Canary
     bits: float
     beyond: tuple[float, ...]
+    unfitted: tuple[str, ...]
     sampled: float
     verbatim: float
     distance: float
@@ -122,20 +126,28 @@ def _seen(bench: Workbench, name: str, output: Output, known: Mapping[str, float
         signs = np.array([-1.0 if canary.user in output.get("turned", ()) else 1.0 for canary in canaries])
         beside = _beside(bench, name, exposed, kind, signs)
         sampled = extraction_probability(exposed.secrets, QUERIES)
-        level, spread = float(exposed.candidates.mean()), float(exposed.candidates.std(ddof=1)) or 1.0
+        above = _deviations(exposed)
         for place, canary in enumerate(canaries):
-            beyond = beside[place].extrapolated
+            beyond, unfitted = beside[place].extrapolated, beside[place].reason
             yield Seen(
                 canary,
                 beside[place].bits,
                 () if beyond is None else (beyond,),
+                (unfitted,) if unfitted else (),
                 float(sampled[place]),
                 float(exposed.verbatim[place]),
                 float(exposed.distance[place]),
                 _picked(exposed, place, signs[place]),
-                float(signs[place])
-                * (float(exposed.canaries[place] - level) / spread - known.get(canary.id, 0.0)),
+                float(signs[place]) * (float(above[place]) - known.get(canary.id, 0.0)),
             )
+
+
+def _deviations(exposed: Exposed) -> NDArray[np.float64]:
+    """How far canaries lie above the candidates, in standard deviations of these."""
+    level, spread = exposed.candidates.mean(), exposed.candidates.std(ddof=1)
+    if spread == 0:
+        return np.zeros_like(exposed.canaries)
+    return np.asarray((exposed.canaries - level) / spread, dtype=np.float64)
 
 
 def _beside(
@@ -165,6 +177,7 @@ def _averaged(several: Sequence[Seen]) -> Seen:
         several[0].canary,
         mean("bits"),
         tuple(bits for one in several for bits in one.beyond),
+        tuple(reason for one in several for reason in one.unfitted),
         mean("sampled"),
         mean("verbatim"),
         mean("distance"),
@@ -192,7 +205,7 @@ def _exposure(bench: Workbench, method: str, seen: Sequence[Seen]) -> Iterator[M
             rng,
         )
         for (kind, times), cell in inserted.items():
-            yield from _cell(method, kind, times, found[kind or "", times], cell)
+            yield from _cell(method, kind, times, found[kind or "", times], cell, never[kind])
 
 
 def _bits(seen: Sequence[Seen]) -> NDArray[np.float64]:
@@ -200,19 +213,41 @@ def _bits(seen: Sequence[Seen]) -> NDArray[np.float64]:
 
 
 def _cell(
-    method: str, kind: str | None, times: int, found: ExposureDifference, inserted: Sequence[Seen]
+    method: str,
+    kind: str | None,
+    times: int,
+    found: ExposureDifference,
+    inserted: Sequence[Seen],
+    never: Sequence[Seen],
 ) -> Iterator[Metric]:
     part: dict[str, SliceValue] = {"repetitions": times, **({"type": kind} if kind else {})}
     total = found.inserted + found.never
     n = N(attempted=total, scored=total, failed=0, members=found.inserted, nonmembers=found.never)
     yield _metric("exposure.bits", method, part, found.bits, n, "bits")
     yield _metric("exposure.p", method, part, Estimate(found.p, None, found.bits.reason), n, "probability")
+    if found.bits.value is not None and found.bits.value > 0 and any(map(_outranks, inserted)):
+        yield _metric("exposure.extrapolated", method, part, _extrapolated(inserted, never), n, "bits")
+
+
+def _outranks(one: Seen) -> bool:
+    """Whether some model finds it likelier than every candidate."""
+    return bool(one.beyond or one.unfitted)
+
+
+def _extrapolated(inserted: Sequence[Seen], never: Sequence[Seen]) -> Estimate:
+    """The median extrapolated exposure of planted secrets that outrank every candidate.
+
+    A median, because a tail is known the less the further out it is; with how many secrets it is about, and
+    how many never-planted ones outrank every candidate too.
+    """
+    over, chance = (sum(map(_outranks, side)) for side in (inserted, never))
+    count = f"of {over} of {len(inserted)} planted secrets, which outrank every candidate"
+    count += f"; {chance} of {len(never)} never-planted ones do too"
     beyond = [bits for one in inserted for bits in one.beyond]
-    if beyond:
-        estimate = Estimate(float(np.mean(beyond)), None, "")
-        scored = sum(bool(one.beyond) for one in inserted)
-        capped = n.model_copy(update={"attempted": found.inserted, "scored": scored})
-        yield _metric("exposure.extrapolated", method, part, estimate, capped, "bits")
+    if not beyond:
+        why = "; ".join(dict.fromkeys(reason for one in inserted for reason in one.unfitted))
+        return Estimate(None, None, f"undefined {count}; {why}")
+    return Estimate(float(np.median(beyond)), None, count)
 
 
 def _extraction(
@@ -262,6 +297,46 @@ def discovery_metrics(bench: Workbench, outputs: Outputs) -> list[Metric]:
         rate = success_rate(said, unit="inserted canaries")
         metrics.append(_metric("extraction.discovery", method, {}, rate, n, "probability"))
     return metrics
+
+
+def planted_share(outputs: Outputs) -> float | None:
+    """Returns the largest share of a sharer's trained tokens that is planted; None where nothing is."""
+    shares = [output["planted_share"] for output in outputs.values() if "planted_share" in output]
+    return max(shares, default=None)
+
+
+def share_metrics(outputs: Outputs) -> list[Metric]:
+    """Collects how much of the training is canaries.
+
+    Args:
+        outputs: Outputs of all units; those of ``expose/control-own-module/<sharer>`` are read.
+
+    Returns:
+        ``canaries.token_share``, the largest of any sharer's trained tokens; nothing if nothing is planted.
+    """
+    share = planted_share(outputs)
+    if share is None:
+        return []
+    carriers = sum("planted_share" in output for output in outputs.values())
+    found = _metric(
+        "canaries.token_share",
+        OWN_MODULE,
+        {},
+        Estimate(share, None, crowded(share)),
+        N(users=carriers),
+        "share",
+    )
+    return [found.model_copy(update={"direction": None})]
+
+
+def crowded(share: float | None) -> str:
+    """Says that planted secrets are more of the training than an audit of epsilon keeps to, or nothing."""
+    if share is None or share <= TOKEN_CAP:
+        return ""
+    return (
+        f"planted secrets are up to {100 * share:.0f} % of a sharer's trained tokens, above the "
+        f"{100 * TOKEN_CAP:.0f} % at which they hardly disturb one another"
+    )
 
 
 def _column(seen: Sequence[Seen], field: Field) -> NDArray[np.float64]:

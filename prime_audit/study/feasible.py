@@ -65,7 +65,13 @@ def _check_merging(bench: Workbench) -> None:
         )
     if config.sharers.privacy is not None:
         # A small history limits what can be promised, a large one which delta may be.
+        # Beside each module stands one that was trained on planted secrets as well.
         sizes = [len(bench.holdout.members(sharer)) for sharer in dataset.sharers]
+        if config.audit.canaries is not None:
+            sizes += [
+                len(bench.holdout.members(sharer)) + len(bench.canaries.items(sharer.id))
+                for sharer in dataset.sharers
+            ]
         for size in {min(sizes): None, max(sizes): None}:
             promised(config.sharers.privacy, config.training, size)
         measuring = [m.id for m in config.methods if getattr(m, "privacy", None) == "membership-gap"]

@@ -36,6 +36,12 @@ def check_audit(bench: Workbench, merging: Sequence[MethodConfig]) -> None:
                     f"audit.{name} makes merges again, and no method merges sharers",
                     hint="add a merging method",
                 )
+    for name, wanted in (("canaries", audit.canaries is not None), ("linkage", audit.linkage)):
+        if wanted and not merging:
+            raise ConfigError(
+                f"audit.{name} asks what a merge gives away, and no method merges sharers",
+                hint=f"add a merging method, or leave out audit.{name}",
+            )
     shown = [m.id for m in bench.config.methods if METHODS[m.kind].may_show_history]
     if audit.prompt_leak and shown and bench.dataset.task.kind != "text":
         raise ConfigError(

@@ -269,7 +269,7 @@ def _canaries(planner: Planner, adapted: Sequence[str], trained: Sequence[str], 
         "loss": planner.config.training.loss,
         "canaries": settings.model_dump(mode="json") if settings else None,
         "design": bench.canaries.manifest()["commitment"],
-        "form": 3,
+        "form": 4,
     }
     planted = []
     for user in bench.canaries.canaries:
@@ -291,7 +291,7 @@ def _canaries(planner: Planner, adapted: Sequence[str], trained: Sequence[str], 
         run_own = partial(alone, planting.expose_own, bench, name, user)
         planner.add(name, part, (planting.plant_unit(user),), run_own)
     for method, target in attacked(planner):
-        if METHODS[method.kind].subject != "sharer" or named_by(method) is not None:
+        if METHODS[method.kind].subject != "sharer":
             continue
         name, deploy = f"expose/{method.id}/{target}", f"deploy/{method.id}/{target}"
 

@@ -6,18 +6,19 @@ the same members and the planted secrets, and goes through the merge in its plac
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from attacks import normalised_distance, verbatim
 from prime_audit.config import CanaryType, MethodConfig, PrivacyConfig
-from prime_audit.data import Canary, canary_form
-from prime_audit.models import continue_tokens, predict, score_continuations, tokenize
+from prime_audit.data import Canary, Item, canary_form
+from prime_audit.models import continue_tokens, encode, predict, score_continuations, tokenize
 from prime_audit.modules import AdapterBank, LoraModule, is_weighted_sum, read_module
 from prime_audit.personalize import METHODS, carry_out
 from prime_audit.study.parts import Part
-from prime_audit.study.remaking import bound_to_records
+from prime_audit.study.remaking import bound_to_records, named_by
 from prime_audit.study.units import Output
 from prime_audit.study.work import context_of, train_alike, trained_alike
 from prime_audit.study.workbench import Workbench
@@ -62,8 +63,23 @@ def expose_base(bench: Workbench, name: str) -> Output:
 
 
 def expose_own(bench: Workbench, name: str, user: str) -> Output:
-    """Asks a sharer's own planted module about the sharer's canaries."""
-    return _expose(bench, name, [user], ((_planted(bench, user),), (1.0,)))
+    """Asks a sharer's own planted module about the sharer's canaries.
+
+    Args:
+        bench: The workbench.
+        name: The unit's name, under which the evidence is written.
+        user: The sharer.
+
+    Returns:
+        Whose canaries were asked for, and the ``planted_share`` of the tokens that the module is trained on.
+    """
+    members = bench.holdout.members(bench.dataset.user(user))
+    share = bench.canaries.share_of_tokens(user, members, partial(_trained_tokens, bench))
+    return {**_expose(bench, name, [user], ((_planted(bench, user),), (1.0,))), "planted_share": share}
+
+
+def _trained_tokens(bench: Workbench, item: Item) -> int:
+    return sum(encode(bench.base, bench.example(item), bench.config.training.loss).scored)
 
 
 def expose_merge(
@@ -89,8 +105,8 @@ def expose_merge(
 
     Returns:
         Whose canaries were asked for, whose module is in the merge with a negative weight, how many of the
-        target's queries were answered, and which canaries the answers hold, by id; or ``skipped`` with the
-        reason.
+        target's queries were answered, and which canaries the answers hold, by id; whether the method was
+        carried out again and then fell back to the base; or ``skipped`` with the reason.
     """
     weights = dict(zip(deployed["sources"], deployed["weights"], strict=True))
     users = [user for user in similarity if user in bench.canaries.canaries and weights.get(user)]
@@ -102,13 +118,17 @@ def expose_merge(
     if is_weighted_sum(adapter, [bench.module(source) for source in sources], deployed["weights"]):
         planted = [_planted(bench, user) for user in sources]
         return {**_expose(bench, name, users, (planted, deployed["weights"]), target), "turned": turned}
-    if why := bound_to_records(method):
+    why = bound_to_records(method)
+    if named_by(method) is not None:
+        why = "it is built from another method's merge, which is no weighted sum"
+    if why:
         return _skipped(bench, name, f"its merge cannot be made again of planted modules: {why}")
     loaded = {user: _planted(bench, user) for user in similarity}
     context = replace(context_of(bench, method, target, similarity), module=loaded.__getitem__)
     made = carry_out(METHODS[method.kind], context, method).adapter
     merge: Merge = ((), ()) if made is None else ((made,), (1.0,))
-    return {**_expose(bench, name, users, merge, target), "turned": turned}
+    found = _expose(bench, name, users, merge, target)
+    return {**found, "turned": turned, "reverted": made is None}
 
 
 def _planted(bench: Workbench, user: str) -> LoraModule:

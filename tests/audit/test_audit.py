@@ -369,6 +369,16 @@ class TestAttacksThatScoreOtherRecords:
         assert both[key].p_adjusted == pytest.approx(min(1.0, 2 * alone[key].p_adjusted))
         assert both[key].detectable > alone[key].detectable
 
+    def test_as_many_records_that_are_others_are_no_shared_permutation(self) -> None:
+        whole = self.panels(0.05, 3)["sharer", "m", "all"]
+        same = {("sharer", "m", "one"): whole, ("sharer", "m", "two"): whole}
+        other = replace(whole, records={user.user: b"others" for user in whole.users})
+        apart = {**same, ("sharer", "m", "two"): other}
+        first, second = (run_tests(panels, np.random.default_rng(1), 1000) for panels in (same, apart))
+        # Two groups share the level, so each is adjusted for both.
+        key = ("sharer", "m", "one")
+        assert second[key].p_adjusted == pytest.approx(min(1.0, 2 * first[key].p_adjusted))
+
     @pytest.mark.parametrize("draws", [50, pytest.param(1000, marks=pytest.mark.long)])
     def test_without_memory_rarely_reach_a_leak(self, draws: int) -> None:
         found = 0

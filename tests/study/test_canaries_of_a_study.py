@@ -17,7 +17,7 @@ from prime_audit.study.inputs import load_dataset
 from prime_audit.study.plan import describe_plan
 from tests.support import run_cli, user, write_study, write_users
 
-# Small weights of the base, trained long enough to learn a text that stands sixteen times in it by heart.
+# Small weights of the base, trained long enough to learn a text that stands thirty-two times in it by heart.
 TRAINING = {"rank": 8, "alpha": 16, "lr": 1.0e-2, "epochs": 4, "batch_size": 8, "loss": "answer"}
 METHODS = [
     "base",
@@ -26,7 +26,7 @@ METHODS = [
     {"kind": "fixed-weights", "id": "turned", "weights": [-1.0, -1.0], "norm": 0.7},
     {"kind": "prime", "budget": 12, "margin": 1.0},
 ]
-CANARIES = {"types": ["email", "code"], "repetitions": [1, 16], "per_cell": 3, "candidates": 200}
+CANARIES = {"types": ["email", "code"], "repetitions": [1, 32], "per_cell": 3, "candidates": 200}
 AUDIT = {
     "permutations": 1000,
     "attacks": ["loss", "reference"],
@@ -71,16 +71,16 @@ def one(results: Results, name: str, method: str, **part: object) -> Metric:
 
 
 def test_what_stands_often_in_a_module_stands_out_of_it(results: Results) -> None:
-    often = one(results, "exposure.bits", "control-own-module", repetitions=16)
+    often = one(results, "exposure.bits", "control-own-module", repetitions=32)
     assert often.value is not None
     assert often.value > 4
-    assert (one(results, "exposure.p", "control-own-module", repetitions=16).value or 1) < 0.01
+    assert (one(results, "exposure.p", "control-own-module", repetitions=32).value or 1) < 0.01
     # Guessing picks one of a hundred.
-    assert (one(results, "pii.inference", "control-own-module", repetitions=16).value or 0) >= 0.5
+    assert (one(results, "pii.inference", "control-own-module", repetitions=32).value or 0) >= 0.5
 
 
 def test_the_base_knows_none_of_them(results: Results) -> None:
-    for times in (1, 16):
+    for times in (1, 32):
         assert (one(results, "exposure.p", "control-base", repetitions=times).value or 0) > 0.01
         assert one(results, "extraction.rate", "control-base", repetitions=times).value == 0.0
 
@@ -88,7 +88,7 @@ def test_the_base_knows_none_of_them(results: Results) -> None:
 def test_counts_are_those_of_the_coin(results: Results, design: CanaryDesign) -> None:
     every = [canary for canaries in design.canaries.values() for canary in canaries]
     never = sum(not canary.inserted for canary in every)
-    for times in (1, 16):
+    for times in (1, 32):
         inside = sum(canary.inserted and canary.repetitions == times for canary in every)
         n = one(results, "exposure.bits", "control-own-module", repetitions=times).n
         assert n is not None
@@ -126,12 +126,44 @@ def test_what_ordinary_answers_give_away_is_counted(results: Results, design: Ca
     assert found.n is not None
     assert 0 < (found.n.scored or 0) <= sum(c.inserted for kind in design.canaries.values() for c in kind)
     far, near = (
-        one(results, "extraction.distance", method, repetitions=16).value
+        one(results, "extraction.distance", method, repetitions=32).value
         for method in ("control-base", "control-own-module")
     )
     assert near is not None
     assert far is not None
     assert near < far <= 1
+
+
+def test_findings_name_planted_secrets(results: Results) -> None:
+    found = {f.method: f for f in results.findings if f.attack == "exposure"}
+    assert set(found) == {"control-own-module", "uniform", "ties", "turned"}
+    own = found["control-own-module"]
+    assert own.verdict == "leak"
+    assert own.p is not None
+    assert own.p <= 0.05
+    assert "planted 32 times" in own.reason
+    assert [attack.id for attack in results.attacks if attack.kind == "canary"] == ["exposure"]
+
+
+def test_what_part_of_the_training_is_planted_is_said(results: Results) -> None:
+    share = one(results, "canaries.token_share", "control-own-module")
+    assert share.value is not None
+    assert 0.05 < share.value < 1
+    assert "above the 5 %" in share.reason
+
+
+def test_a_method_without_any_secret_in_it_is_a_gap(results: Results) -> None:
+    gaps = {gap.id: gap.reason for gap in results.coverage.skipped}
+    assert gaps["prime/canaries"] == "run on 0 of 1 models; no sharer with canaries is merged in it"
+    assert {"uniform/canaries", "ties/canaries", "turned/canaries"} <= set(results.coverage.run)
+
+
+def test_canaries_without_a_merge_are_refused(tmp_path: Path) -> None:
+    for audit in ({"canaries": CANARIES}, {"linkage": True}):
+        (name,) = audit
+        path = write_study(tmp_path, **{**SECTIONS, "methods": ["base", "oppu"], "audit": audit})
+        with pytest.raises(ConfigError, match=rf"audit\.{name} asks what a merge gives away"):
+            describe_plan(load_study(str(path)))
 
 
 def test_a_bound_says_what_it_could_have_reached(results: Results) -> None:

@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 
 from prime_audit.core import plural
+from prime_audit.report import words
 from prime_audit.report.parts import Table
 from prime_audit.report.source import Source
 from prime_audit.report.words import DASH, cell, number, p_value
-from prime_audit.results import Metric
+from prime_audit.results import Finding, Metric
 
 _BOUNDS = {"one-run": "one run, no assumption", "f-dp": "one run, assuming a Gaussian trade-off"}
 
@@ -29,7 +30,16 @@ def view(source: Source) -> dict[str, object] | None:
         "by_type": _by_type(metrics),
         "used": [_used(m) for m in metrics if m.id == "extraction.discovery"],
         "bounds": _bounds(metrics),
+        "claim": next((m for m in metrics if m.id == "epsilon.claimed"), None),
+        "crowded": next((m.reason for m in metrics if m.id == "canaries.token_share"), ""),
+        "extrapolated": any(m.id == "exposure.extrapolated" for m in metrics),
+        "own": [words.finding_sentence(source, f) for f in source.results.findings if _own(source, f)],
     }
+
+
+def _own(source: Source, finding: Finding) -> bool:
+    control = finding.method not in {method.id for method in source.methods}
+    return control and finding.attack in source.planted
 
 
 def canary_tables(source: Source) -> list[Table]:
@@ -101,7 +111,7 @@ def _by_type(metrics: Sequence[Metric]) -> Table:
                 str(times),
                 cell(bits, 2, plus=True),
                 p_value(p.value if p is not None else None),
-                number(beyond.value if beyond is not None else None, 1),
+                DASH if beyond is None else _beyond(beyond),
                 counts,
             )
         )
@@ -109,32 +119,48 @@ def _by_type(metrics: Sequence[Metric]) -> Table:
     return Table("Exposure by type", head, tuple(rows), text=2)
 
 
+def _beyond(metric: Metric) -> str:
+    """The median, and how many secrets it is about; the reason begins with that count."""
+    count = metric.reason.partition(" planted secrets")[0]
+    value = number(metric.value, 1) if metric.value is not None else metric.status
+    return f"{value}, {count.removeprefix('undefined ')}"
+
+
 def _bounds(metrics: Sequence[Metric]) -> Table | None:
-    rows = []
-    for lower in metrics:
-        if lower.id != "epsilon.lower":
-            continue
-        part = lower.slice or {}
-        ceiling = next(
-            (
-                m
-                for m in metrics
-                if (m.id, m.method, m.slice) == ("epsilon.ceiling", lower.method, lower.slice)
-            ),
-            None,
-        )
-        count = lower.n.scored if lower.n is not None else None
-        rows.append(
-            (
-                str(lower.method),
-                _BOUNDS.get(str(part.get("bound")), str(part.get("bound"))),
-                cell(lower, 2),
-                number(ceiling.value if ceiling is not None else None, 2),
-                DASH if count is None else plural(count, "secret"),
-            )
-        )
-    head = ("Model", "Bound", "ε at least", "It could have reached", "Of one occurrence")
-    return Table("Lower bounds on ε", head, tuple(rows), text=2) if rows else None
+    lowers = [metric for metric in metrics if metric.id == "epsilon.lower"]
+    rows = [_bound(metrics, lower) for lower in lowers]
+    head: tuple[str, ...] = ("Model", "Bound", "ε at least", "It could have reached", "Of one occurrence")
+    if any(metric.id == "epsilon.claimed" for metric in metrics):
+        head = (*head, "Claimed", "Held against it")
+    return Table("Lower bounds on ε", head, tuple(row[: len(head)] for row in rows), text=2) if rows else None
+
+
+def _bound(metrics: Sequence[Metric], lower: Metric) -> tuple[str, ...]:
+    def beside(name: str) -> Metric | None:
+        same = (name, lower.method, lower.slice)
+        return next((m for m in metrics if (m.id, m.method, m.slice) == same), None)
+
+    part, (ceiling, claimed) = lower.slice or {}, map(beside, ("epsilon.ceiling", "epsilon.claimed"))
+    return (
+        str(lower.method),
+        _BOUNDS.get(str(part.get("bound")), str(part.get("bound"))),
+        cell(lower, 2),
+        number(ceiling.value if ceiling is not None else None, 2),
+        DASH if lower.n is None or lower.n.scored is None else plural(lower.n.scored, "secret"),
+        number(claimed.value if claimed is not None else None, 2),
+        _against(beside("epsilon.over_claim")),
+    )
+
+
+def _against(over: Metric | None) -> str:
+    """What a bound says of a claim, in few words; the metric's reason says it with figures."""
+    if over is None:
+        return DASH
+    if over.status == "error":
+        return "✖ refuted, at 99.9 %"
+    if over.value is None:
+        return "not compared" if over.reason.startswith("not compared") else "out of its reach"
+    return "! refuted, at 95 %" if over.value > 0 else "not refuted"
 
 
 def _find(

@@ -24,7 +24,7 @@ def view(source: Source) -> dict[str, object] | None:
     for control in source.controls:
         expected, seen = control_behaviour(source, control)
         figures = (cell(source.metric("mia.auc", control.id, attack)) for attack in attacks)
-        known = [f.p for f in source.results.findings if f.method == control.id and f.p is not None]
+        known = [finding.p for finding in source.on_records(control.id) if finding.p is not None]
         p = f"{min(known):.3g}" if known else DASH
         rows.append((control.id, expected, f"{_MARKS[seen]} {seen}", p, *figures))
     names = (f"AUC {attack}" for attack in attacks)

@@ -64,8 +64,14 @@ _LIMITS = (
     "general” "
     "speaks about other people, and it needs at least 6 sharers.",
     "One run trains each module once: another training seed gives other modules.",
-    "Whether a record was used is the question asked here. Whether its text can be extracted is another one.",
 )
+# Planted secrets say more than membership does, and still nothing of a real record.
+_EXTRACTION = {
+    True: "Whether a record was used is asked of real records; whether a text can be extracted is asked of "
+    "made-up secrets, which stand in modules of their own.",
+    False: "Whether a record was used is the question asked here. Whether its text can be extracted is "
+    "another one.",
+}
 _LIST_LIMITS = (
     "“None detected” means that no attack that was run saw more than the texts alone or chance would show. "
     "It does not mean that the model is private: a stronger attack, more records or another adversary may "
@@ -124,11 +130,17 @@ def view(source: Source) -> dict[str, object]:
         "subjects": [WHO[subject] for subject in subjects],
         "design": design,
         "design_words": _DESIGNS.get(design, ("This report has no description of this design.",)),
-        "limits": _POOL_LIMITS if source.pool else _LIST_LIMITS if source.lists else _LIMITS,
+        "limits": _limits(source),
         "set_aside": _set_aside(source) or _lists(source),
         "promise": _promise(source),
         "attacks": Table("Attacks", ("Attack", "Threat model", "Needs", "Source", "Version"), rows, text=4),
     }
+
+
+def _limits(source: Source) -> tuple[str, ...]:
+    if source.pool:
+        return _POOL_LIMITS
+    return _LIST_LIMITS if source.lists else (*_LIMITS, _EXTRACTION[bool(source.planted)])
 
 
 def _set_aside(source: Source) -> str:

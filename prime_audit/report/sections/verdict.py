@@ -46,7 +46,9 @@ def _card(source: Source, finding: Finding) -> dict[str, object]:
 
 
 def _notes(source: Source, finding: Finding) -> list[str]:
-    notes = []
+    notes: list[str] = []
+    if finding.attack in source.planted:
+        return notes
     attack = finding.attack or source.primary
     worst = source.metric("mia.auc_worst", finding.method, attack)
     several = worst is not None and (worst.n is None or worst.n.users != 1)
