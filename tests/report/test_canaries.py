@@ -3,12 +3,14 @@
 from prime_audit.report.html import render_html
 from prime_audit.report.sections.canaries import view
 from prime_audit.report.source import Source
-from prime_audit.results import AttackInfo, Coverage, Finding, Method, Metric, N, Results, Study
+from prime_audit.results import AttackInfo, Coverage, Finding, Method, Metric, N, Results, SliceValue, Study
 
 OWN = "control-own-module"
 
 
-def metric(name: str, value: float | None, status: str = "ok", reason: str = "", **part: object) -> Metric:
+def metric(
+    name: str, value: float | None, status: str = "ok", reason: str = "", **part: SliceValue
+) -> Metric:
     n = N(attempted=20, scored=20, failed=0, members=9, nonmembers=11)
     fields = {"method": OWN, "subject": "sharer", "slice": part or None, "n": n}
     return Metric.model_validate(
@@ -35,11 +37,11 @@ def run(*metrics: Metric) -> Source:
 
 
 def bounds(status: str, value: float | None, reason: str) -> tuple[Metric, ...]:
-    part = {"bound": "f-dp", "delta": 1e-5, "unit": "example", "level": 0.95}
+    part: dict[str, SliceValue] = {"bound": "f-dp", "delta": 1e-5, "unit": "example", "level": 0.95}
     return (
-        metric("epsilon.lower", 3.25, **part),
-        metric("epsilon.ceiling", 4.5, **part),
-        metric("epsilon.claimed", 1.0, **part),
+        metric("epsilon.lower", 3.25, "ok", "", **part),
+        metric("epsilon.ceiling", 4.5, "ok", "", **part),
+        metric("epsilon.claimed", 1.0, "ok", "", **part),
         metric("epsilon.over_claim", value, status, reason, **part),
     )
 

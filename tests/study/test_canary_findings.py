@@ -6,6 +6,7 @@ from typing import cast
 import numpy as np
 import pytest
 
+from prime_audit.config import CanaryType
 from prime_audit.core import Seeds
 from prime_audit.data import Canary, Item
 from prime_audit.results import Finding
@@ -14,7 +15,7 @@ from prime_audit.study.canary_metrics import Seen
 from prime_audit.study.workbench import Workbench
 
 OWN, BASE = "control-own-module", "control-base"
-TYPES = ("email", "code")
+TYPES: tuple[CanaryType, ...] = ("email", "code")
 
 
 def bench(seed: int, draws: int = 1000) -> Workbench:
