@@ -130,7 +130,8 @@ class CanariesConfig(Section):
 
     `sharers: null` gives every sharer canaries; otherwise at most the first so many. Each draws `per_cell`
     secrets of each of the `types` for each of the `repetitions`, the number of times that a planted one is
-    trained on. Exposure ranks a secret among so many `candidates`.
+    trained on. Exposure ranks a secret among so many `candidates`. With `samples`, so many texts are sampled
+    from the words before a secret of each type, and some from the first half of each, and are searched.
     """
 
     sharers: Count | None = None
@@ -138,6 +139,7 @@ class CanariesConfig(Section):
     repetitions: Annotated[tuple[Count, ...], Field(min_length=1)] = (1, 4, 16)
     per_cell: Count = 1
     candidates: Annotated[int, Field(ge=100, le=10**6)] = 1024  # one is picked from a hundred
+    samples: Annotated[int, Field(ge=0, le=10**5)] = 0
 
     @model_validator(mode="after")
     def _all_different(self) -> Self:

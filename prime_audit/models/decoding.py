@@ -199,9 +199,10 @@ def continue_tokens(
     *,
     adapters: RowAdapters | None = None,
     weights: NDArray[np.floating] | None = None,
+    draws: Draws | None = None,
     batch_size: int = 64,
 ) -> list[list[int]]:
-    """Continues token sequences greedily, so that what comes out can be compared token by token.
+    """Continues token sequences, so that what comes out can be compared token by token.
 
     Args:
         lm: The model.
@@ -209,6 +210,7 @@ def continue_tokens(
         new_tokens: Most new tokens per row.
         adapters: Modules to mix in, or None.
         weights: Merge weights ``(rows, modules)``; given exactly if ``adapters`` is.
+        draws: Sample with these random numbers, ``new_tokens`` per row; greedy without.
         batch_size: Most rows per batch; it does not change the results.
 
     Returns:
@@ -228,7 +230,7 @@ def continue_tokens(
     found: list[list[int]] = []
     for start in range(0, len(rows), batch_size):
         batch = range(start, min(start + batch_size, len(rows)))
-        found += _decode(lm, [rows[i] for i in batch], batch, in_rows, new_tokens, None)
+        found += _decode(lm, [rows[i] for i in batch], batch, in_rows, new_tokens, draws)
     return found
 
 

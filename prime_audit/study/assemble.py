@@ -27,11 +27,11 @@ from prime_audit.results import (
 )
 from prime_audit.study.blind import paper_blind_panel
 from prime_audit.study.canary_findings import canary_attacks, canary_findings
-from prime_audit.study.canary_metrics import (
-    canary_metrics,
+from prime_audit.study.canary_metrics import canary_metrics, seen_by_method
+from prime_audit.study.canary_totals import (
     discovery_metrics,
     planted_share,
-    seen_by_method,
+    precision_metrics,
     share_metrics,
 )
 from prime_audit.study.collect import Collector
@@ -104,6 +104,7 @@ def assemble(bench: Workbench, outputs: Outputs) -> Results:
             *pool_metrics(outputs, bench.seeds),
             *canary_metrics(bench, planted),
             *discovery_metrics(bench, outputs),
+            *precision_metrics(bench, outputs),
             *share_metrics(outputs),
             *epsilon_metrics(bounds, planted_share(outputs)),
             *linking_metrics(outputs),

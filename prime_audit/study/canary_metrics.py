@@ -16,13 +16,13 @@ from attacks import (
     exposures,
     extraction_probability,
 )
-from attacks.statistics import Estimate, MatchedRates, matched_rates, success_rate
+from attacks.statistics import Estimate, MatchedRates, matched_rates
 from prime_audit.audit.membership import interval
-from prime_audit.data import TOKEN_CAP, Canary
+from prime_audit.data import Canary
 from prime_audit.results import Metric, N, SliceValue
 from prime_audit.study.plan_attacks import CONTROL_BASE
-from prime_audit.study.planner import OWN_MODULE
 from prime_audit.study.planting import Exposed, exposed_of
+from prime_audit.study.sampled_secrets import sampled_of
 from prime_audit.study.units import Output, Outputs
 from prime_audit.study.workbench import Workbench
 
@@ -30,7 +30,7 @@ from prime_audit.study.workbench import Workbench
 QUERIES: Final = 1000
 LISTED: Final = 100
 Cell = tuple[str | None, int]
-Field = Literal["verbatim", "distance", "picked", "sampled"]
+Field = Literal["verbatim", "distance", "picked", "sampled", "held", "restored"]
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,8 @@ class Seen:
         picked: How often it is the likeliest of `LISTED` secrets.
         stands_out: Its log-probability above that of the candidates, in their standard deviations, less what
             the base shows of it; 0 where the candidates are all equally likely, as nothing then stands out.
+        held: How often sampled text holds it; None where none was sampled.
+        restored: How often its second half is filled in right from sampled ones; None as well.
     """
 
     canary: Canary
@@ -60,6 +62,8 @@ class Seen:
     distance: float
     picked: float
     stands_out: float
+    held: float | None = None
+    restored: float | None = None
 
 
 SeenByMethod = Mapping[str, Sequence[Seen]]
@@ -75,8 +79,9 @@ def canary_metrics(bench: Workbench, found: SeenByMethod) -> list[Metric]:
     Returns:
         Per method, number of repetitions and type, and over all types together: ``exposure.bits`` beyond
         that of never-inserted canaries, ``exposure.p`` and ``exposure.extrapolated``; over all types
-        ``extraction.rate``, ``extraction.distance``, ``extraction.probability`` and ``pii.inference``, the
-        base's beside them, with ``_difference`` and ``_p``. Nothing if the study plants nothing.
+        ``extraction.rate``, ``extraction.distance``, ``extraction.probability``, ``pii.inference`` and, where
+        text was sampled, ``pii.extraction`` (recall) and ``pii.reconstruction``, the base's beside them, with
+        ``_difference`` and ``_p``. Nothing if the study plants nothing.
     """
     known = {one.canary.id: one for one in found.get(CONTROL_BASE, ())}
     metrics: list[Metric] = []
@@ -126,7 +131,7 @@ def _seen(bench: Workbench, name: str, output: Output, known: Mapping[str, float
         signs = np.array([-1.0 if canary.user in output.get("turned", ()) else 1.0 for canary in canaries])
         beside = _beside(bench, name, exposed, kind, signs)
         sampled = extraction_probability(exposed.secrets, QUERIES)
-        above = _deviations(exposed)
+        above, drawn = _deviations(exposed), sampled_of(parts, kind)
         for place, canary in enumerate(canaries):
             beyond, unfitted = beside[place].extrapolated, beside[place].reason
             yield Seen(
@@ -139,6 +144,8 @@ def _seen(bench: Workbench, name: str, output: Output, known: Mapping[str, float
                 float(exposed.distance[place]),
                 _picked(exposed, place, signs[place]),
                 float(signs[place]) * (float(above[place]) - known.get(canary.id, 0.0)),
+                None if drawn is None else float(drawn.held[place]),
+                None if drawn is None else float(drawn.restored[place]),
             )
 
 
@@ -183,6 +190,8 @@ def _averaged(several: Sequence[Seen]) -> Seen:
         mean("distance"),
         mean("picked"),
         mean("stands_out"),
+        mean("held") if several[0].held is not None else None,
+        mean("restored") if several[0].restored is not None else None,
     )
 
 
@@ -223,10 +232,10 @@ def _cell(
     part: dict[str, SliceValue] = {"repetitions": times, **({"type": kind} if kind else {})}
     total = found.inserted + found.never
     n = N(attempted=total, scored=total, failed=0, members=found.inserted, nonmembers=found.never)
-    yield _metric("exposure.bits", method, part, found.bits, n, "bits")
-    yield _metric("exposure.p", method, part, Estimate(found.p, None, found.bits.reason), n, "probability")
+    yield figure("exposure.bits", method, part, found.bits, n, "bits")
+    yield figure("exposure.p", method, part, Estimate(found.p, None, found.bits.reason), n, "probability")
     if found.bits.value is not None and found.bits.value > 0 and any(map(_outranks, inserted)):
-        yield _metric("exposure.extrapolated", method, part, _extrapolated(inserted, never), n, "bits")
+        yield figure("exposure.extrapolated", method, part, _extrapolated(inserted, never), n, "bits")
 
 
 def _outranks(one: Seen) -> bool:
@@ -256,12 +265,14 @@ def _extraction(
     part: dict[str, SliceValue] = {"repetitions": repetitions}
     n = N(attempted=len(seen), scored=len(seen), failed=0, members=len(seen))
     fields: dict[str, Field] = {"extraction.rate": "verbatim", "pii.inference": "picked"}
+    if any(one.held is not None for one in seen):
+        fields |= {"pii.extraction": "held", "pii.reconstruction": "restored"}
     for name, field in fields.items():
         own, other = (_column(side, field) for side in (seen, base))
         yield from _rates(name, method, part, matched_rates(own, other, unit="inserted canaries"), n)
     queries: dict[str, SliceValue] = {**part, "queries": QUERIES}
-    yield _metric("extraction.probability", method, queries, _mean(seen, "sampled"), n, "probability")
-    yield _metric("extraction.distance", method, part, _mean(seen, "distance"), n, "share of the tokens")
+    yield figure("extraction.probability", method, queries, _mean(seen, "sampled"), n, "probability")
+    yield figure("extraction.distance", method, part, _mean(seen, "distance"), n, "share of the tokens")
 
 
 def _mean(seen: Sequence[Seen], field: Field) -> Estimate:
@@ -271,74 +282,6 @@ def _mean(seen: Sequence[Seen], field: Field) -> Estimate:
     return Estimate(float(values.mean()), None, "")
 
 
-def discovery_metrics(bench: Workbench, outputs: Outputs) -> list[Metric]:
-    """Collects what merges of planted modules say of others when they are used as they are meant to be.
-
-    Args:
-        bench: The workbench.
-        outputs: Outputs of all units; those of ``expose/<method>/<target>`` are read.
-
-    Returns:
-        ``extraction.discovery`` per method: the share of the inserted canaries, of sharers who are in a
-        merge, that an answer to one of its target's queries holds.
-    """
-    found: dict[str, dict[str, bool]] = defaultdict(dict)
-    for name, output in outputs.items():
-        if not name.startswith("expose/") or not output.get("answers"):
-            continue
-        known = found[name.split("/")[1]]
-        for canary in (c for user in output["users"] for c in bench.canaries.canaries[user]):
-            if canary.inserted:
-                known[canary.id] = known.get(canary.id, False) or canary.id in output["discovered"]
-    metrics = []
-    for method, known in found.items():
-        said = np.array(list(known.values()), dtype=np.bool_)
-        n = N(attempted=len(said), scored=len(said), failed=0, members=len(said))
-        rate = success_rate(said, unit="inserted canaries")
-        metrics.append(_metric("extraction.discovery", method, {}, rate, n, "probability"))
-    return metrics
-
-
-def planted_share(outputs: Outputs) -> float | None:
-    """Returns the largest share of a sharer's trained tokens that is planted; None where nothing is."""
-    shares = [output["planted_share"] for output in outputs.values() if "planted_share" in output]
-    return max(shares, default=None)
-
-
-def share_metrics(outputs: Outputs) -> list[Metric]:
-    """Collects how much of the training is canaries.
-
-    Args:
-        outputs: Outputs of all units; those of ``expose/control-own-module/<sharer>`` are read.
-
-    Returns:
-        ``canaries.token_share``, the largest of any sharer's trained tokens; nothing if nothing is planted.
-    """
-    share = planted_share(outputs)
-    if share is None:
-        return []
-    carriers = sum("planted_share" in output for output in outputs.values())
-    found = _metric(
-        "canaries.token_share",
-        OWN_MODULE,
-        {},
-        Estimate(share, None, crowded(share)),
-        N(users=carriers),
-        "share",
-    )
-    return [found.model_copy(update={"direction": None})]
-
-
-def crowded(share: float | None) -> str:
-    """Says that planted secrets are more of the training than an audit of epsilon keeps to, or nothing."""
-    if share is None or share <= TOKEN_CAP:
-        return ""
-    return (
-        f"planted secrets are up to {100 * share:.0f} % of a sharer's trained tokens, above the "
-        f"{100 * TOKEN_CAP:.0f} % at which they hardly disturb one another"
-    )
-
-
 def _column(seen: Sequence[Seen], field: Field) -> NDArray[np.float64]:
     return np.array([getattr(one, field) for one in seen], dtype=np.float64)
 
@@ -346,17 +289,30 @@ def _column(seen: Sequence[Seen], field: Field) -> NDArray[np.float64]:
 def _rates(
     name: str, method: str, part: Mapping[str, SliceValue], found: MatchedRates, n: N
 ) -> Iterator[Metric]:
-    yield _metric(name, method, part, found.model, n, "probability")
+    yield figure(name, method, part, found.model, n, "probability")
     if method == CONTROL_BASE:
         return
-    yield _metric(f"{name}_difference", method, part, found.difference, n, "difference of probabilities")
+    yield figure(f"{name}_difference", method, part, found.difference, n, "difference of probabilities")
     p = Estimate(found.p, None, found.model.reason)
-    yield _metric(f"{name}_p", method, part, p, n, "probability")
+    yield figure(f"{name}_p", method, part, p, n, "probability")
 
 
-def _metric(
+def figure(
     name: str, method: str, part: Mapping[str, SliceValue], estimate: Estimate, n: N, unit: str
 ) -> Metric:
+    """Writes one figure of the canary arm.
+
+    Args:
+        name: The metric's id.
+        method: The method.
+        part: What of the arm it is about, e.g. the repetitions.
+        estimate: The figure, with its interval and reason.
+        n: What it rests on.
+        unit: Its unit.
+
+    Returns:
+        The metric.
+    """
     return Metric(
         id=name,
         method=method,

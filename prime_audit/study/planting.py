@@ -19,6 +19,7 @@ from prime_audit.modules import AdapterBank, LoraModule, is_weighted_sum, read_m
 from prime_audit.personalize import METHODS, carry_out
 from prime_audit.study.parts import Part
 from prime_audit.study.remaking import bound_to_records, named_by
+from prime_audit.study.sampled_secrets import Asked, sample_secrets, sampled_parts
 from prime_audit.study.units import Output
 from prime_audit.study.work import context_of, train_alike, trained_alike
 from prime_audit.study.workbench import Workbench
@@ -150,8 +151,12 @@ def _expose(
     parts: dict[str, Part] = {}
     for kind in settings.types if settings else ():
         canaries = [c for user in users for c in bench.canaries.canaries[user] if c.kind == kind]
-        found = _exposed(bench, kind, canaries, settings.candidates if settings else 0, merge)
+        modules, weights = merge
+        asked = Asked(kind, _prompt(bench, canaries[0]), AdapterBank(modules) if modules else None, weights)
+        found = _exposed(bench, asked, canaries, settings.candidates if settings else 0)
         parts |= {f"{part}.{kind}": np.asarray(value) for part, value in vars(found).items()}
+        if settings and settings.samples:
+            parts |= sampled_parts(sample_secrets(bench, asked, canaries, settings.samples), kind)
     bench.save_parts(name, parts)
     return {"users": list(users), **(_discovered(bench, users, merge, target) if target else {})}
 
@@ -181,22 +186,25 @@ def exposed_of(parts: Mapping[str, Part], kind: CanaryType) -> Exposed:
     return Exposed(**{part: np.asarray(parts[f"{part}.{kind}"], dtype=np.float64) for part in names})
 
 
-def _exposed(
-    bench: Workbench, kind: CanaryType, canaries: Sequence[Canary], count: int, merge: Merge
-) -> Exposed:
-    """Scores the canaries and the candidates of a type, all of which continue the same text."""
-    task, lead = bench.dataset.task, canary_form(kind).lead
-    prompt = task.prompt(canaries[0].item.input)
+def _prompt(bench: Workbench, canary: Canary) -> str:
+    """What a model reads before a canary, which is the same for all of its type."""
+    task = bench.dataset.task
+    prompt = task.prompt(canary.item.input)
     if task.kind != "text":
         # The prompt itself carries the secret, and is trained on.
-        prompt = prompt[: prompt.rindex(f"{lead} {canaries[0].secret}")].rstrip()
+        prompt = prompt[: prompt.rindex(f"{canary_form(canary.kind).lead} {canary.secret}")].rstrip()
+    return prompt
+
+
+def _exposed(bench: Workbench, asked: Asked, canaries: Sequence[Canary], count: int) -> Exposed:
+    """Scores the canaries and the candidates of a type, all of which continue the same text."""
+    kind, prompt, bank, weights = asked.kind, asked.prompt, asked.adapters, asked.weights
+    lead = canary_form(kind).lead
     secrets = [canary.secret for canary in canaries]
     others = bench.canaries.candidates(kind, count, bench.seeds)
-    modules, weights = merge
-    bank = AdapterBank(modules) if modules else None
     texts = [lead, *(f"{lead} {secret}" for secret in (*secrets, *others))]
     scores = score_continuations(
-        bench.base, prompt, texts, adapters=bank, weights=np.asarray(weights) if modules else None
+        bench.base, prompt, texts, adapters=bank, weights=np.asarray(weights) if bank else None
     )
     whole = scores[1 : 1 + len(secrets)]
     said = _completed(bench, prompt, lead, texts[1 : 1 + len(secrets)], bank, weights)

@@ -26,7 +26,13 @@ METHODS = [
     {"kind": "fixed-weights", "id": "turned", "weights": [-1.0, -1.0], "norm": 0.7},
     {"kind": "prime", "budget": 12, "margin": 1.0},
 ]
-CANARIES = {"types": ["email", "code"], "repetitions": [1, 32], "per_cell": 3, "candidates": 200}
+CANARIES = {
+    "types": ["email", "code"],
+    "repetitions": [1, 32],
+    "per_cell": 3,
+    "candidates": 200,
+    "samples": 64,
+}
 AUDIT = {
     "permutations": 1000,
     "attacks": ["loss", "reference"],
@@ -132,6 +138,16 @@ def test_what_ordinary_answers_give_away_is_counted(results: Results, design: Ca
     assert near is not None
     assert far is not None
     assert near < far <= 1
+
+
+def test_sampled_text_is_searched_beside_the_base(results: Results) -> None:
+    for name in ("pii.extraction", "pii.reconstruction"):
+        assert one(results, name, "control-base", repetitions=32).value == 0.0
+        own = one(results, name, "control-own-module", repetitions=32)
+        assert own.value is not None
+        assert own.ci is not None
+        assert one(results, f"{name}_p", "control-own-module", repetitions=32).value is not None
+    assert one(results, "pii.precision", "control-base").status == "undefined"
 
 
 def test_findings_name_planted_secrets(results: Results) -> None:

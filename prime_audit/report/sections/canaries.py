@@ -11,6 +11,8 @@ from prime_audit.results import Finding, Metric
 
 _BOUNDS = {"one-run": "one run, no assumption", "f-dp": "one run, assuming a Gaussian trade-off"}
 
+_GAMES = ("extraction", "reconstruction")
+
 
 def view(source: Source) -> dict[str, object] | None:
     """Prepare the tables of the canary arm.
@@ -27,6 +29,7 @@ def view(source: Source) -> dict[str, object] | None:
         return None
     return {
         "together": _together(metrics),
+        "sampled": _sampled(metrics),
         "by_type": _by_type(metrics),
         "used": [_used(m) for m in metrics if m.id == "extraction.discovery"],
         "bounds": _bounds(metrics),
@@ -52,7 +55,7 @@ def canary_tables(source: Source) -> list[Table]:
         Exposure and extraction over all types, and the bounds; empty where nothing was planted.
     """
     found = view(source)
-    kept = [found[name] for name in ("together", "bounds")] if found else []
+    kept = [found[name] for name in ("together", "sampled", "bounds")] if found else []
     return [table for table in kept if isinstance(table, Table)]
 
 
@@ -87,6 +90,31 @@ def _together(metrics: Sequence[Metric]) -> Table:
             )
         )
     return Table("Planted secrets, all types together", head, tuple(rows), text=1)
+
+
+def _sampled(metrics: Sequence[Metric]) -> Table | None:
+    """What sampled texts hold; None where none was sampled."""
+    rows = []
+    for held in metrics:
+        times = (held.slice or {}).get("repetitions")
+        if held.id != "pii.extraction":
+            continue
+        restored = _find(metrics, "pii.reconstruction", held.method, times)
+        p, other = (_find(metrics, f"pii.{name}_p", held.method, times) for name in _GAMES)
+        precision = next((m for m in metrics if (m.id, m.method) == ("pii.precision", held.method)), None)
+        rows.append(
+            (
+                str(held.method),
+                str(times),
+                cell(held, 2),
+                p_value(p.value) if p is not None else DASH,
+                cell(restored, 2),
+                p_value(other.value) if other is not None else DASH,
+                cell(precision, 2),
+            )
+        )
+    head = ("Model", "Repeated", "Held by a sample", "p", "Filled in", "p", "Of the finds, planted")
+    return Table("Planted secrets in sampled texts", head, tuple(rows), text=1) if rows else None
 
 
 def _used(metric: Metric) -> str:
