@@ -14,14 +14,22 @@ from prime_audit.study.sampled_secrets import Asked, Sampled, sample_secrets, sa
 from prime_audit.study.workbench import Workbench
 
 TASK = TASKS["lamp-4"]
-TRAINING = TrainingConfig(rank=8, alpha=16, lr=1e-2, epochs=60, batch_size=1)
+# A card number: the bundled model tells digits apart, and not symbols that it was never trained on.
+TRAINING = TrainingConfig(
+    rank=8,
+    alpha=16,
+    lr=1e-2,
+    epochs=60,
+    batch_size=1,
+    target_modules=("q_proj", "v_proj", "gate_proj", "up_proj", "down_proj"),
+)
 
 
 def canary(number: int, *, inserted: bool) -> Canary:
     seeds = Seeds(3)
-    secret = canary_form("code").draw(seeds.generator("test", str(number)), 1)[0]
+    secret = canary_form("card").draw(seeds.generator("test", str(number)), 1)[0]
     name = f"c{number}"
-    return Canary(name, "ann", "code", 16, inserted, secret, canary_item("code", secret, name, TASK))
+    return Canary(name, "ann", "card", 16, inserted, secret, canary_item("card", secret, name, TASK))
 
 
 @pytest.fixture(scope="module")
@@ -47,8 +55,8 @@ def sampled(
     lm: LanguageModel, canaries: tuple[Canary, ...], bank: AdapterBank | None, weight: float
 ) -> Sampled:
     bench = SimpleNamespace(base=lm, seeds=Seeds(1), canaries=CanaryDesign({"ann": canaries}))
-    asked = Asked("code", TASK.prompt(canaries[0].item.input), bank, (weight,))
-    return sample_secrets(cast("Workbench", bench), asked, canaries, 20)
+    asked = Asked("card", TASK.prompt(canaries[0].item.input), bank, (weight,))
+    return sample_secrets(cast("Workbench", bench), asked, canaries, 200)
 
 
 def test_a_secret_learnt_by_heart_comes_out_and_another_does_not(
@@ -72,8 +80,8 @@ def test_what_is_written_is_read_again(
     lm: LanguageModel, canaries: tuple[Canary, ...], learnt: AdapterBank
 ) -> None:
     found = sampled(lm, canaries, learnt, 1.0)
-    again = sampled_of(sampled_parts(found, "code"), "code")
+    again = sampled_of(sampled_parts(found, "card"), "card")
     assert again is not None
     assert again.held.tolist() == found.held.tolist()
     assert again.hits.tolist() == found.hits.tolist()
-    assert sampled_of({}, "code") is None
+    assert sampled_of({}, "card") is None
