@@ -15,6 +15,11 @@ RIDGE = 1e-6
 FLOOR = 1e-3
 # A candidate of which the others hold all but this share cannot be told from them: far above the ridge.
 OWN_SHARE = 1e-4
+# Of `least_cosine`.
+LEAST_COSINE = 0.3
+_MOST_COSINE = 0.9
+_ALIKE = 2.0
+_ENOUGH = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +46,7 @@ class Fit:
         partial: ``(N,)`` cosine of the change with each candidate once the others are taken out of both.
         spread: ``(N,)`` standard deviation of Fisher's transformation of that cosine for an unrelated
             candidate.
+        alike: The largest absolute cosine of two candidates; 0 with one.
     """
 
     weights: FloatArray
@@ -48,6 +54,7 @@ class Fit:
     condition: float
     partial: FloatArray
     spread: FloatArray
+    alike: float
 
     @property
     def scores(self) -> FloatArray:
@@ -94,6 +101,7 @@ def fit(grams: Grams) -> Fit:
         condition=float(np.linalg.cond(own)),
         partial=alone / np.sqrt(unexplained + alone**2 + FLOOR**2),
         spread=np.maximum(_random_spread(grams, weights), _pool_spread(inverse)),
+        alike=float(np.abs(own - np.diag(np.diag(own))).max()),
     )
 
 
@@ -138,6 +146,27 @@ def threshold(tests: int, ranks: int, level: float = 0.05) -> float:
         The two-sided t quantile, corrected for the number of tests (Bonferroni).
     """
     return float(stdtrit(4 + ranks, 1 - level / (2 * tests)))
+
+
+def least_cosine(alike: float, candidates: int) -> float:
+    """Returns the partial cosine that a stranger to a merge stays below.
+
+    Modules that were trained on one base for one task share directions, and somebody may resemble the people
+    in the merge as much as any two candidates resemble each other; a merge of several such people resembles
+    them more, up to once and a half as far as was seen. A few candidates do not show how alike people are:
+    below eight of them at least the cosine is asked for that no stranger reached, whatever the size of the
+    pool, in 33,000 pools of modules that were trained alike.
+
+    Args:
+        alike: The largest absolute cosine of two candidates.
+        candidates: How many there are.
+
+    Returns:
+        Twice that cosine, and at least 0.3 below eight candidates; at most 0.9, since candidates that are
+        nearly copies of each other say nothing about the others.
+    """
+    least = 0.0 if candidates >= _ENOUGH else LEAST_COSINE
+    return min(_MOST_COSINE, max(least, _ALIKE * alike))
 
 
 def layer_fits(grams: Grams) -> list[Fit | None]:

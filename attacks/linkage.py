@@ -14,7 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attacks.changes import Change, Factors, check_changes, factor_products, inner_products
-from attacks.gram_fit import Fit, Grams, fit, jackknife, layer_fits, threshold, without_each_layer
+from attacks.gram_fit import (
+    Fit,
+    Grams,
+    fit,
+    jackknife,
+    layer_fits,
+    least_cosine,
+    threshold,
+    without_each_layer,
+)
 from attacks.rotation import unrotated
 from attacks.statistics.estimate import Estimate
 
@@ -32,7 +41,10 @@ class Linked:
 
     Attributes:
         weight: The signed coefficient of ``sᵢ Bᵢ Aᵢ`` in ΔW, with an interval over layers.
-        score: Evidence of presence, in standard deviations of an unrelated module; never negative.
+        score: Evidence of presence, in standard deviations of a random module, or of what candidates have in
+            common; never negative.
+        cosine: The absolute partial cosine that the score is about: how much of what the other candidates
+            leave of the merge points along what they leave of this one.
         named: Whether the rule says that the sharer's module is in the merge.
         votes: Layers whose own fit says so.
         factors: Outside of exact space the coefficients of ``Aᵢ`` in A and of ``sᵢ Bᵢ`` in ``s B``, else
@@ -41,6 +53,7 @@ class Linked:
 
     weight: Estimate
     score: float
+    cosine: float
     named: bool
     votes: int
     factors: tuple[float, float] | None = None
@@ -58,7 +71,8 @@ class Linkage:
             without loss, 1 for an unrelated pool.
         condition: Condition number of the candidates' cosines (the worse of A and B in ``factor`` space);
             large where some cannot be told apart.
-        threshold: Score above which a sharer is named.
+        threshold: Score above which a sharer is named,
+        least: and partial cosine that must be exceeded as well.
         layers: Number of layers that vote.
     """
 
@@ -67,6 +81,7 @@ class Linkage:
     unexplained: float
     condition: float
     threshold: float
+    least: float
     layers: int
 
 
@@ -80,8 +95,10 @@ def link(merged: Change, pool: Mapping[str, Change], space: Space | None = None)
     are tried, and a fit of factors is taken where it leaves clearly less of ``‖ΔW‖²``.
 
     A sharer is named if the score exceeds a two-sided quantile at 5 % divided by the number of scores that
-    are looked at (`attacks.gram_fit.threshold`): with a pool of unrelated modules anybody is named in at most
-    5 % of cases. The score is a partial cosine beside what unrelated modules get (`attacks.gram_fit.fit`).
+    are looked at (`attacks.gram_fit.threshold`), and the partial cosine what modules of one base and task
+    have in common (`attacks.gram_fit.least_cosine`): with a pool of strangers anybody is named in at most
+    5 % of cases, also where all were trained for one task. One sharer among many who are missing in the pool
+    is too small a part to be named.
 
     What can be recovered: of exact and factor merges the weights. Of merges cut to a lower rank by SVD the
     weights, too small by what was cut. Of TIES and DARE merges presence, not weights: entries were dropped
@@ -161,28 +178,38 @@ def _told(pool: Mapping[str, Change], found: _Found) -> Linkage:
     ranks = [[len(a) for a, _ in change.factors.values()] for change in pool.values()]
     tests = len(found.sides) * len(pool)
     limit = threshold(tests, min(map(sum, ranks)), LEVEL)
-    votes, layers = _votes(found.sides, threshold(tests, min(map(min, ranks)), LEVEL))
+    least = max(least_cosine(side.alike, len(pool)) for side in found.fits)
+    votes, layers = _votes(found.sides, threshold(tests, min(map(min, ranks)), LEVEL), least)
     without = np.prod([without_each_layer(side) for side in found.sides], axis=0)
     scores = np.max([side.scores for side in found.fits], axis=0)
+    cosines = np.max([np.abs(side.partial) for side in found.fits], axis=0)
+    named = _named(found.fits, limit, least)
     sharers = {}
     for i, name in enumerate(pool):
         weights = tuple(float(side.weights[i]) for side in found.fits)
         sharers[name] = Linked(
             weight=jackknife(math.prod(weights), without[:, i]),
             score=float(scores[i]),
-            named=bool(scores[i] > limit),
+            cosine=float(cosines[i]),
+            named=bool(named[i]),
             votes=int(votes[i]),
             factors=None if len(weights) == 1 else (weights[0], weights[1]),
         )
     condition = max(side.condition for side in found.fits)
-    return Linkage(found.space, sharers, found.unexplained, condition, limit, layers)
+    return Linkage(found.space, sharers, found.unexplained, condition, limit, least, layers)
 
 
-def _votes(sides: Sequence[Grams], limit: float) -> tuple[NDArray[np.int64], int]:
-    """Counts per candidate the layers in which a fit of any side exceeds the limit, and the layers."""
+def _named(sides: Sequence[Fit], limit: float, least: float) -> NDArray[np.bool_]:
+    """Whom some side's fit names."""
+    rows = [(side.scores > limit) & (np.abs(side.partial) > least) for side in sides]
+    return np.asarray(np.any(rows, axis=0))
+
+
+def _votes(sides: Sequence[Grams], limit: float, least: float) -> tuple[NDArray[np.int64], int]:
+    """Counts per candidate the layers in which a fit of any side names it, and the layers."""
     rows = []
     for layer in zip(*(layer_fits(side) for side in sides), strict=True):
-        if scores := [found.scores for found in layer if found is not None]:
-            rows.append(np.max(scores, axis=0) > limit)
+        if fits := [found for found in layer if found is not None]:
+            rows.append(_named(fits, limit, least))
     count = sides[0].products.shape[1] - 1
     return np.array(rows, dtype=np.int64).reshape(-1, count).sum(axis=0), len(rows)

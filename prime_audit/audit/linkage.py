@@ -31,8 +31,14 @@ def linkage_info(linked: Linkage) -> AttackInfo:
         threat_model="A1",
         needs=("adapter", "pool"),
         source="least squares on inner products of factors",
-        version=1,
-        params={"space": linked.space, "threshold": linked.threshold, "level": LEVEL, "ridge": RIDGE},
+        version=2,
+        params={
+            "space": linked.space,
+            "threshold": linked.threshold,
+            "least_cosine": linked.least,
+            "level": LEVEL,
+            "ridge": RIDGE,
+        },
     )
 
 
@@ -83,6 +89,7 @@ def _sharer_metrics(sharer: Linked, layers: int, about: dict[str, Any]) -> list[
         Metric(
             id="linkage.score", value=sharer.score, unit="standard deviations", direction="lower", **about
         ),
+        Metric(id="linkage.cosine", value=sharer.cosine, unit="cosine", direction="lower", **about),
         Metric(id="linkage.named", value=float(sharer.named), unit="1 if named, else 0", **about),
         Metric(id="linkage.votes", value=float(sharer.votes), unit=f"layers of {layers}", **about),
         *(

@@ -17,7 +17,6 @@ from prime_audit.report.words import (
 from prime_audit.results import Finding
 
 _MOST_NAMES = 8
-_ENOUGH = 10
 
 
 @dataclass(frozen=True)
@@ -110,9 +109,6 @@ def _linked(source: Source) -> Headline:
         f" and {len(who) - _MOST_NAMES} more" if who[_MOST_NAMES:] else ""
     )
     proves = "It proves that the files were used, not what leaked."
-    if len(named) < _ENOUGH:
-        # With few candidates nothing shows how alike unrelated modules of one task are.
-        proves = f"In a pool of fewer than {_ENOUGH} a stranger may be named too, so this proves nothing yet."
     detail = f"{listed}. {share} {proves}"
     return Headline("bad", "▲", f"{len(who)} of {candidates} found in the adapter", detail)
 

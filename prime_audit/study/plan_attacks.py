@@ -320,7 +320,7 @@ def _linkage(planner: Planner, trained: Sequence[str]) -> None:
         ) -> Output:
             return linking.link_deployed(planner.bench, method, target, outputs[deploy])
 
-        planner.add(f"linkage/{method.id}/{target}", {"linkage": 1}, (deploy, *trained), run)
+        planner.add(f"linkage/{method.id}/{target}", {"linkage": 2}, (deploy, *trained), run)
 
 
 def _prompts(planner: Planner) -> None:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from attacks import Change, Linkage, link
 from attacks.arrays import FloatArray
 from attacks.changes import factor_products, inner_products
-from attacks.gram_fit import Grams, fit, jackknife, threshold
+from attacks.gram_fit import Grams, fit, jackknife, least_cosine, threshold
 from attacks.linkage import Space
 from attacks.statistics.intervals import mean_interval
 from attacks.unmerge import combined
@@ -145,7 +145,10 @@ def test_a_rotation_of_the_factors_hides_nothing() -> None:
     # Without all sharers the factors cannot be turned back; the fit of ΔW still names who is there.
     part = link(merged, named(pool[1:]))
     assert part.space == "exact"
-    assert who(part) == ["s0", "s1"]
+    assert who(part) == ["s1"]
+    # The weaker one stands out and is too small a part of the product to be named.
+    assert part.sharers["s0"].score > part.threshold
+    assert part.sharers["s0"].cosine < part.least
 
 
 def test_scalings_enter_the_coefficient_of_a_factor_merge() -> None:
@@ -275,6 +278,13 @@ def test_the_threshold_is_the_corrected_quantile() -> None:
     assert threshold(1, 10**6) == pytest.approx(1.959964, abs=1e-4)
     assert threshold(1, 6, level=0.1) == pytest.approx(1.812461, abs=1e-6)
     assert threshold(10, 10**6, level=0.1) == pytest.approx(2.575829, abs=1e-4)
+
+
+def test_few_candidates_must_resemble_the_merge_more() -> None:
+    assert least_cosine(0.0, 1) == least_cosine(0.1, 7) == 0.3
+    assert least_cosine(0.25, 7) == least_cosine(0.25, 40) == 0.5
+    assert least_cosine(0.01, 8) == 0.02
+    assert least_cosine(0.99, 40) == 0.9
 
 
 def test_the_spread_between_candidates_is_that_of_their_partial_cosines() -> None:

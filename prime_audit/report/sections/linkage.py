@@ -34,6 +34,7 @@ def view(source: Source) -> dict[str, object] | None:
         "adapters": [_adapter(key, found) for key, found in adapters.items()],
         "space": info.params.get("space") if info is not None else None,
         "threshold": _threshold(info.params.get("threshold") if info is not None else None),
+        "least": _threshold(info.params.get("least_cosine") if info is not None else None),
     }
 
 
@@ -57,7 +58,7 @@ def _adapter(key: _Adapter, metrics: Sequence[Metric]) -> dict[str, object]:
     by_user = {(m.id, m.user): m for m in metrics if m.user is not None and m.slice is None}
     rows = tuple(_row(user, by_user) for user in sorted(users, key=lambda user: -_score(user, by_user)))
     name = " for ".join(part for part in key if part is not None)
-    head = ("Sharer", "In the merge", "Weight", "Score", "Layers that say so")
+    head = ("Sharer", "In the merge", "Weight", "Score", "Cosine", "Layers that say so")
     condition = whole.get("linkage.condition")
     left = whole.get("linkage.unexplained")
     return {
@@ -85,6 +86,7 @@ def _row(user: str, metrics: dict[tuple[str, str], Metric]) -> tuple[str, ...]:
         DASH if named is None or named.value is None else ("yes" if named.value else "no"),
         _weight(metrics.get(("linkage.weight", user))),
         cell(metrics.get(("linkage.score", user)), 1),
+        cell(metrics.get(("linkage.cosine", user)), 2),
         said,
     )
 
