@@ -12,6 +12,8 @@ from prime_audit.config.strict_yaml import parse_yaml
 from prime_audit.config.study import ModelConfig, StudyConfig
 from prime_audit.errors import ConfigError
 
+# The keys that may name a file or a folder.
+_PATHS = ("data.path", "data.sharers_from", "task", "model.base", "sharers.embedder")
 STUDIES = Path(__file__).resolve().parent.parent / "studies"
 
 
@@ -164,7 +166,7 @@ def _override(raw: dict[str, object], text: str) -> str:
 def _take(node: dict[str, object], last: str, value: object, key: str) -> None:
     """Set a value; a path given on the command line starts at the working directory."""
     node[last] = value
-    if isinstance(value, str) and key in {"data.path", "task", "model.base", "sharers.embedder"}:
+    if isinstance(value, str) and key in _PATHS:
         node[last] = _located(key, value, Path.cwd())
 
 
@@ -185,7 +187,7 @@ def _step(node: object, part: str, key: str) -> int | str:
 
 def _resolve_paths(raw: dict[str, object], folder: Path) -> None:
     """Make the paths in a study file absolute, starting at the file's folder."""
-    for key in ("data.path", "task", "model.base", "sharers.embedder"):
+    for key in _PATHS:
         section, _, leaf = key.rpartition(".")
         node = raw.get(section) if section else raw
         if isinstance(node, dict) and isinstance(value := node.get(leaf), str):

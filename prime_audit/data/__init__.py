@@ -5,12 +5,13 @@ from prime_audit.data.canary_types import Marked, canary_form, canary_item, find
 from prime_audit.data.designs import Holdout, draw_holdout, everything_in
 from prime_audit.data.generated import generated_dataset
 from prime_audit.data.history import read_history
+from prime_audit.data.lamp_tasks import TASKS
 from prime_audit.data.reading import read_dataset
 from prime_audit.data.repeats import Overlap, RecordIndex, overlaps
 from prime_audit.data.shadow_design import ShadowDesign, draw_shadows
 from prime_audit.data.swap_design import PoolDesign, SwapDesign, draw_pools, draw_swaps
 from prime_audit.data.task_file import load_task
-from prime_audit.data.tasks import TASKS, Item, Task
+from prime_audit.data.tasks import Item, Task, described
 from prime_audit.data.unseen import Unseen, draw_unseen
 from prime_audit.data.users import Dataset, User, make_dataset
 
@@ -33,6 +34,7 @@ __all__ = [
     "User",
     "canary_form",
     "canary_item",
+    "described",
     "draw_canaries",
     "draw_holdout",
     "draw_pools",

@@ -1,7 +1,6 @@
 """Builds the units of a study one by one, each with a key that says what its output depends on."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict
 from functools import partial
 from importlib import metadata
 from typing import Any
@@ -10,7 +9,7 @@ import numpy as np
 
 from prime_audit.config import MethodConfig, PrimeMethod, PrivacyConfig, StudyConfig
 from prime_audit.core import digest_json
-from prime_audit.data import Dataset, Item
+from prime_audit.data import Dataset, Item, described
 from prime_audit.errors import ConfigError
 from prime_audit.modules import GateSettings
 from prime_audit.personalize import METHODS
@@ -52,7 +51,7 @@ class Planner:
             "model": dict(model),
             "max_tokens": self.config.training.max_tokens,
             "seed": self.config.seed,
-            "task": digest_json(asdict(bench.dataset.task)),
+            "task": digest_json(described(bench.dataset.task)),
             "max_input_words": self.config.data.max_input_words,
         }
 
@@ -88,7 +87,7 @@ class Planner:
             **trainer(),
             "training": self.config.training.model_dump(mode="json"),
             "adaptation": self.config.adaptation.model_dump(mode="json"),
-            "items": digest_items(items),
+            "items": digest_items(item for item, _ in items),
         }
         self.add("adapt", part, (), lambda outputs: work.adapt_base(self.bench, items))
         return ["adapt"]
@@ -275,17 +274,23 @@ def alone(do: Callable[..., Output], *arguments: object) -> Output:
     return do(*arguments[:-1])
 
 
-def adaptation_items(config: StudyConfig, dataset: Dataset) -> list[Item]:
-    """Returns the public users' items that adapt the base: one per user in turn, up to ``max_items``.
+def adaptation_items(config: StudyConfig, dataset: Dataset) -> list[work.Put]:
+    """Returns what adapts the base: the public users' past items, up to ``max_items`` of them.
+
+    Where past items have another form than queries, the answered queries of the public users come with them:
+    nothing else shows the base what is asked.
 
     Args:
         config: The study.
         dataset: Its users.
 
     Returns:
-        History items with an answer, drawn without replacement by the study's seed.
+        Answered items with their forms, drawn without replacement.
     """
-    items = [item for user in dataset.public for item in user.history if item.answer]
+    task = dataset.task
+    items = [(item, task.past) for user in dataset.public for item in user.history if item.answer]
+    if task.of_history is not None:
+        items += [(item, task) for user in dataset.public for item in user.queries if item.answer]
     limit = config.adaptation.max_items
     if limit is None or limit >= len(items):
         return items

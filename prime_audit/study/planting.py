@@ -165,7 +165,7 @@ def _exposed(
     bench: Workbench, kind: CanaryType, canaries: Sequence[Canary], count: int, merge: Merge
 ) -> Exposed:
     """Scores the canaries and the candidates of a type, all of which continue the same text."""
-    task, lead = bench.dataset.task, canary_form(kind).lead
+    task, lead = bench.dataset.task.past, canary_form(kind).lead
     prompt = task.prompt(canaries[0].item.input)
     if task.kind != "text":
         # The prompt itself carries the secret, and is trained on.

@@ -62,6 +62,8 @@ def run_study(
 def _run_locked(config: StudyConfig, out: Path, fresh: bool, progress: Progress, started: str) -> Results:
     # Nothing in the directory is touched before everything that can be refused has been looked at.
     dataset = load_dataset(config)
+    for note in dataset.notes:
+        progress.note(note)
     if not fresh:
         _check_claim(config, out)
     holdout = draw_design(config, dataset)

@@ -1,0 +1,247 @@
+"""Reading LaMP's own layout: a file of questions, each with its author's profile, and a file of answers.
+
+The dev split holds the targets, the train split the candidate sharers. A person may have several questions;
+their history is what all their profiles share, so that no question's answer stands in it (in the time-based
+split a later profile holds what an earlier question asks for).
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from prime_audit.core import digest_json, plural, read_json, read_json_list
+from prime_audit.data.lamp_forms import form_of, read_past, read_question, tasks_named
+from prime_audit.data.records import (
+    Faults,
+    Place,
+    as_list,
+    as_object,
+    note_repeats,
+    read_answer,
+    read_id,
+)
+from prime_audit.data.tasks import Item, Task
+from prime_audit.data.users import Role, User
+from prime_audit.errors import DataError
+
+LAYOUT = "lamp"
+QUESTIONS, OUTPUTS = "_questions.json", "_outputs.json"
+TARGETS, SHARERS = f"dev{QUESTIONS}", f"train{QUESTIONS}"
+
+
+@dataclass(frozen=True)
+class Question:
+    """One question of a file.
+
+    Attributes:
+        user: Whose it is: the file's `user_id`, or a digest of the profile where it names nobody.
+        query: The question with its answer.
+        history: The profile that came with it.
+    """
+
+    user: str
+    query: Item
+    history: tuple[Item, ...]
+
+
+@dataclass
+class _Person:
+    queries: list[Item] = field(default_factory=list)
+    history: tuple[Item, ...] = ()
+
+
+def read_lamp(path: Path, task: Task, faults: Faults, role: Role, keep: int | None = None) -> list[User]:
+    """Read the users of one file of questions, with the answers in the file beside it.
+
+    Args:
+        path: The file; its name ends in `_questions.json`.
+        task: The task.
+        faults: Takes everything that is wrong.
+        role: What the users are.
+        keep: Keep the first so many users; the others are checked and let go.
+
+    Returns:
+        The users without a fault, in the order of their first question.
+
+    Raises:
+        DataError: A file cannot be read at all, or the layout does not know the task.
+    """
+    people: dict[str, _Person] = {}
+    for question in read_questions(path, task, faults):
+        if question.user not in people:
+            if keep is not None and len(people) >= keep:
+                continue
+            people[question.user] = _Person(history=question.history)
+        person = people[question.user]
+        person.queries.append(question.query)
+        if question.history != person.history:
+            shared = set(question.history)
+            person.history = tuple(item for item in person.history if item in shared)
+    for name, person in people.items():
+        if not person.history:
+            Place(faults, str(path)).fault(f"user '{name}': no item stands in all profiles of this user")
+    return [
+        User(id=name, role=role, history=person.history, queries=tuple(person.queries))
+        for name, person in people.items()
+    ]
+
+
+def read_questions(path: Path, task: Task, faults: Faults) -> Iterator[Question]:
+    """Read questions one after another, however long the file is.
+
+    Args:
+        path: The file of questions.
+        task: The task.
+        faults: Takes everything that is wrong; golds and questions must match one to one.
+
+    Yields:
+        The questions without a fault.
+
+    Raises:
+        DataError: A file cannot be read at all, or the layout does not know the task.
+    """
+    form_of(task, LAYOUT, str(path))
+    outputs = outputs_beside(path)
+    golds = read_golds(outputs, task, faults)
+    ids: dict[str, str] = {}
+    for position, value in enumerate(read_json_list(path)):
+        place = Place(faults, f"{path}[{position}]")
+        record = as_object(value, place)
+        name = read_id(record, "id", "query", place) if record is not None else None
+        if record is None or name is None:
+            continue
+        if name in ids:
+            place.fault(f"query id '{name}' is used before, at {ids[name]}")
+            continue
+        ids[name] = place.where
+        if golds is None:
+            continue
+        if name not in golds:
+            place.fault(f"query '{name}' has no gold in {outputs.name}")
+            continue
+        question = _question(record, golds[name], task, place)
+        if question is not None:
+            yield question
+    for name in golds or ():
+        if name not in ids:
+            Place(faults, str(outputs)).fault(f"gold '{name}' has no question in {path.name}")
+
+
+def read_golds(path: Path, task: Task, faults: Faults) -> Mapping[str, str] | None:
+    """Read a file of golds or predictions.
+
+    Args:
+        path: The file: `{"task", "golds": [{"id", "output"}]}`.
+        task: The task it must be of.
+        faults: Takes everything that is wrong.
+
+    Returns:
+        The answers without a fault by question id; None if the file as a whole is not usable.
+
+    Raises:
+        DataError: The file cannot be read at all.
+    """
+    place = Place(faults, str(path))
+    record = as_object(read_json(path), place)
+    if record is None:
+        return None
+    if "task" in record and task.id not in tasks_named(record["task"]):
+        place.at("task").fault(f"these golds are not of task {task.id}")
+        return None
+    golds: dict[str, str] = {}
+    ids: list[tuple[str, Place]] = []
+    entries = as_list(record, "golds", place)
+    if entries is None:
+        return None
+    for position, value in enumerate(entries):
+        where = place.at("golds").at(position)
+        entry = as_object(value, where)
+        name = read_id(entry, "id", "query", where) if entry is not None else None
+        if entry is None or name is None:
+            continue
+        ids.append((name, where))
+        answer = read_answer(entry, "output", task, where)
+        if answer is not None:
+            golds[name] = answer
+    note_repeats(ids, "query")
+    return golds
+
+
+def outputs_beside(path: Path) -> Path:
+    """Return the file of answers that belongs to a file of questions.
+
+    Args:
+        path: The file of questions.
+
+    Returns:
+        Its neighbour's path.
+
+    Raises:
+        DataError: The name does not end in `_questions.json`.
+    """
+    if not path.name.endswith(QUESTIONS):
+        raise DataError(f"{path}: the name of a file of questions ends in {QUESTIONS}")
+    return path.with_name(path.name.removesuffix(QUESTIONS) + OUTPUTS)
+
+
+def without_targets(others: list[User], targets: list[User]) -> tuple[list[User], str]:
+    """Leave out whoever is a target as well: nobody shares a module with themselves.
+
+    Args:
+        others: Users of the train split.
+        targets: Users of the dev split.
+
+    Returns:
+        The other users, and what to tell the reader, or an empty text. Where the files name nobody, a user
+        who has a record of a target counts as that target.
+    """
+    names = {user.id for user in targets}
+    records = {item for user in targets if _is_digest(user.id) for item in user.history}
+    left = [
+        user
+        for user in others
+        if user.id not in names
+        and not (_is_digest(user.id) and records and any(item in records for item in user.history))
+    ]
+    count = len(others) - len(left)
+    note = f"{plural(count, 'user')} of the train split are targets as well and share no module"
+    return left, note if count else ""
+
+
+def _question(record: Mapping[str, object], gold: str, task: Task, place: Place) -> Question | None:
+    before = len(place.faults.lines)
+    query = read_question(record, task, False, place)
+    entries = as_list(record, "profile", place)
+    if entries is not None and not entries:
+        place.at("profile").fault("empty: a user needs a history")
+    found = [
+        (item, place.at("profile").at(position))
+        for position, value in enumerate(entries or [])
+        if (item := read_past(value, task, place.at("profile").at(position))) is not None
+    ]
+    note_repeats([(item.id, where) for item, where in found], "item")
+    history = tuple(item for item, _ in found)
+    user = _user(record, history, place)
+    if query is None or user is None or len(place.faults.lines) > before:
+        return None
+    if query.answer not in (None, gold):
+        place.fault(f"query '{query.id}' has another gold in the file of golds")
+        return None
+    if not history:
+        place.at("profile").fault("no item of it holds a text and an answer")
+        return None
+    return Question(user, replace(query, answer=gold), history)
+
+
+_UNNAMED = "user-"
+
+
+def _user(record: Mapping[str, object], history: tuple[Item, ...], place: Place) -> str | None:
+    """The person's id; of a question that names nobody, people are told apart by their profiles."""
+    if record.get("user_id") is not None:
+        return read_id(record, "user_id", "user", place)
+    return f"{_UNNAMED}{digest_json([[item.id, item.input, item.answer] for item in history])[:12]}"
+
+
+def _is_digest(user: str) -> bool:
+    return user.startswith(_UNNAMED) and len(user) == len(_UNNAMED) + 12
