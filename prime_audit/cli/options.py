@@ -11,6 +11,10 @@ StudyArgument = Annotated[
 DataOption = Annotated[
     Path | None, typer.Option("--data", help="Users to read instead of those the study names.")
 ]
+SharersOption = Annotated[
+    Path | None,
+    typer.Option("--sharers", help="Where the sharers of LaMP's layout are, if not in its train split."),
+]
 SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Change one key, such as training.rank=4; repeatable."),

@@ -19,6 +19,7 @@ from prime_audit.data.records import (
     note_repeats,
     read_answer,
     read_id,
+    read_said,
 )
 from prime_audit.data.tasks import Item, Task
 from prime_audit.data.users import Role, User
@@ -79,7 +80,7 @@ def read_lamp(path: Path, task: Task, faults: Faults, role: Role, keep: int | No
             person.history = tuple(item for item in person.history if item in shared)
     for name, person in people.items():
         if not person.history:
-            Place(faults, str(path)).fault(f"user '{name}': no item stands in all profiles of this user")
+            Place(faults, str(path)).fault(nothing_shared(name))
     return [
         User(id=name, role=role, history=person.history, queries=tuple(person.queries))
         for name, person in people.items()
@@ -127,13 +128,16 @@ def read_questions(path: Path, task: Task, faults: Faults) -> Iterator[Question]
             Place(faults, str(outputs)).fault(f"gold '{name}' has no question in {path.name}")
 
 
-def read_golds(path: Path, task: Task, faults: Faults) -> Mapping[str, str] | None:
+def read_golds(
+    path: Path, task: Task, faults: Faults, *, predictions: bool = False
+) -> Mapping[str, str] | None:
     """Read a file of golds or predictions.
 
     Args:
         path: The file: `{"task", "golds": [{"id", "output"}]}`.
         task: The task it must be of.
         faults: Takes everything that is wrong.
+        predictions: Take what a model said, which may be no label and no word at all.
 
     Returns:
         The answers without a fault by question id; None if the file as a whole is not usable.
@@ -160,11 +164,34 @@ def read_golds(path: Path, task: Task, faults: Faults) -> Mapping[str, str] | No
         if entry is None or name is None:
             continue
         ids.append((name, where))
-        answer = read_answer(entry, "output", task, where)
+        answer = (
+            read_said(entry, "output", where) if predictions else read_answer(entry, "output", task, where)
+        )
         if answer is not None:
             golds[name] = answer
     note_repeats(ids, "query")
     return golds
+
+
+def read_predictions(path: Path, golds: Path, task: Task) -> tuple[Mapping[str, str], Mapping[str, str]]:
+    """Read predictions in LaMP's submission format, and the golds that they are about.
+
+    Args:
+        path: The predictions; an output may be anything that a model says.
+        golds: The golds.
+        task: The task of both.
+
+    Returns:
+        Predictions and golds by query id.
+
+    Raises:
+        DataError: A file cannot be read or holds faults; all of them are listed.
+    """
+    faults = Faults()
+    said = read_golds(path, task, faults, predictions=True)
+    right = read_golds(golds, task, faults)
+    faults.raise_any(str(path))
+    return said or {}, right or {}
 
 
 def outputs_beside(path: Path) -> Path:
@@ -182,6 +209,18 @@ def outputs_beside(path: Path) -> Path:
     if not path.name.endswith(QUESTIONS):
         raise DataError(f"{path}: the name of a file of questions ends in {QUESTIONS}")
     return path.with_name(path.name.removesuffix(QUESTIONS) + OUTPUTS)
+
+
+def nothing_shared(user: str) -> str:
+    """Say that a user's profiles have no item in common.
+
+    Args:
+        user: The user's id.
+
+    Returns:
+        The fault.
+    """
+    return f"user '{user}': no item stands in all profiles of this user"
 
 
 def without_targets(others: list[User], targets: list[User]) -> tuple[list[User], str]:

@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Literal
 
 from prime_audit.config import DataConfig
-from prime_audit.core import plural
+from prime_audit.core import plural, read_json, read_json_list
 from prime_audit.data import lamp, per_pcs
 from prime_audit.data.lamp import read_lamp, without_targets
+from prime_audit.data.lamp_forms import FORMS, tasks_named
 from prime_audit.data.per_pcs import read_per_pcs
 from prime_audit.data.records import Faults, Place, note_repeats
 from prime_audit.data.tasks import Task
@@ -76,12 +77,11 @@ def _check_settings(config: DataConfig, layout: LayoutName) -> None:
 
 def _lamp(config: DataConfig, path: Path, task: Task, faults: Faults) -> tuple[tuple[User, ...], list[str]]:
     """Targets from the dev split, everyone else from the train split or from where the study says."""
-    folder = path if path.is_dir() else path.parent
     targets = read_lamp(
         path if path.is_file() else path / lamp.TARGETS, task, faults, "target", config.targets
     )
-    source = Path(config.sharers_from) if config.sharers_from is not None else folder / lamp.SHARERS
-    if config.sharers_from is None and (not source.is_file() or source == path):
+    source = source_of_sharers(config, path)
+    if source is None:
         return tuple(targets), []
     others, note = without_targets(read_others(source, task, faults), targets)
     if _is_questions(source) and config.public is not None and config.sharers is not None:
@@ -91,6 +91,22 @@ def _lamp(config: DataConfig, path: Path, task: Task, faults: Faults) -> tuple[t
     # Public users first, as in every other layout.
     order: dict[Role, int] = {"public": 0, "sharer": 1, "target": 2}
     return tuple(sorted([*others, *targets], key=lambda user: order[user.role])), [note] if note else []
+
+
+def source_of_sharers(config: DataConfig, path: Path) -> Path | None:
+    """Tell where the sharers of LaMP's layout are.
+
+    Args:
+        config: The section `data`.
+        path: The folder, or the targets' file of questions.
+
+    Returns:
+        What `sharers_from` names, else the train split beside the targets; None if there is neither.
+    """
+    if config.sharers_from is not None:
+        return Path(config.sharers_from)
+    beside = (path if path.is_dir() else path.parent) / lamp.SHARERS
+    return beside if beside.is_file() and beside != path else None
 
 
 def read_others(path: Path, task: Task, faults: Faults) -> list[User]:
@@ -148,6 +164,67 @@ def detect_layout(path: Path) -> LayoutName:
     )
     missing = f"neither {USERS} nor {per_pcs.SHARERS} nor {lamp.TARGETS} is in this folder"
     raise DataError(f"{path}: {missing}", hint=hint)
+
+
+def detect_task(path: Path) -> str:
+    """Tell from the files which task they hold.
+
+    Args:
+        path: A folder or a file in the layout of LaMP or of Per-Pcs, whose golds name their task.
+
+    Returns:
+        The task's id.
+
+    Raises:
+        DataError: The files do not say.
+    """
+    layout = detect_layout(path)
+    if layout == "users":
+        raise DataError(f"{path}: a users.jsonl does not say of which task it is", hint="give --task")
+    if layout == "per-pcs":
+        golds = path / per_pcs.GOLDS
+    elif path.is_file():
+        golds = lamp.outputs_beside(path)
+    else:
+        split = lamp.TARGETS if (path / lamp.TARGETS).is_file() else lamp.SHARERS
+        golds = lamp.outputs_beside(path / split)
+    return task_of_golds(golds)
+
+
+def task_of_golds(path: Path) -> str:
+    """Tell of which task a file of golds is.
+
+    Args:
+        path: The file. LaMP calls both editions of its second task LaMP_2; there the questions beside it tell.
+
+    Returns:
+        The task's id.
+
+    Raises:
+        DataError: The file does not say, or cannot be read.
+    """
+    content = read_json(path)
+    name = content.get("task") if isinstance(content, dict) else None
+    found = tasks_named(name)
+    if len(found) > 1:
+        found = [task for task in found if _has_key(_first_profile(path), FORMS[task].answer)]
+    if len(found) != 1:
+        raise DataError(f"{path}: does not say of which task it is", hint="give --task")
+    return found[0]
+
+
+def _first_profile(golds: Path) -> object:
+    """The first past item of the file of questions beside a file of LaMP's golds."""
+    questions = golds.with_name(golds.name.replace(lamp.OUTPUTS, lamp.QUESTIONS))
+    if questions == golds or not questions.is_file():
+        return None
+    first = next(read_json_list(questions), None)
+    profile = first.get("profile") if isinstance(first, dict) else None
+    return profile[0] if isinstance(profile, list) and profile else None
+
+
+def _has_key(value: object, key: str) -> bool:
+    return isinstance(value, dict) and key in value
 
 
 def _layouts_in(path: Path) -> list[LayoutName]:

@@ -256,6 +256,26 @@ def read_answer(record: Mapping[str, object], key: str, task: Task, place: Place
     return answer
 
 
+def read_said(record: Mapping[str, object], key: str, place: Place) -> str | None:
+    """Return what a model said: any text, or a number as its digits.
+
+    Args:
+        record: The object.
+        key: The key of the text.
+        place: Where the object stands.
+
+    Returns:
+        The text, or None after a fault.
+    """
+    value = record.get(key)
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return str(value)
+    if isinstance(value, str):
+        return value
+    place.at(key).fault("missing" if key not in record else f"expected text, found {_kind(value)}")
+    return None
+
+
 def read_item(value: object, layout: Layout, task: Task, needs_answer: bool, place: Place) -> Item | None:
     """Return one record.
 
