@@ -193,9 +193,14 @@ class GateConfig(Section):
 
 
 class ReportConfig(Section):
-    """What the report says of itself."""
+    """What the report says of itself, and whether the run keeps what the models said.
+
+    `include_samples` (--include-samples) writes predictions/, one file per method in LaMP's submission
+    format: the answers to the targets' queries, readable by their owner alone and in no report.
+    """
 
     title: str | None = None
+    include_samples: bool = False
 
 
 class RunConfig(Section):

@@ -8,6 +8,7 @@ from prime_audit.data.designs import Holdout, draw_holdout, everything_in
 from prime_audit.data.generated import generated_dataset
 from prime_audit.data.history import read_history
 from prime_audit.data.lamp import read_predictions
+from prime_audit.data.lamp_forms import FORMS
 from prime_audit.data.lamp_tasks import TASKS
 from prime_audit.data.reading import detect_layout, detect_task, read_dataset, task_of_golds
 from prime_audit.data.repeats import Overlap, RecordIndex, overlaps
@@ -17,9 +18,10 @@ from prime_audit.data.task_file import load_task
 from prime_audit.data.tasks import Item, Task, described
 from prime_audit.data.unseen import Unseen, draw_unseen
 from prime_audit.data.users import Dataset, User, make_dataset
-from prime_audit.data.writing import OTHERS, golds_file, write_dataset
+from prime_audit.data.writing import OTHERS, check_query_ids, golds_file, write_dataset
 
 __all__ = [
+    "FORMS",
     "OTHERS",
     "TASKS",
     "TOKEN_CAP",
@@ -40,6 +42,7 @@ __all__ = [
     "canary_form",
     "canary_item",
     "check_dataset",
+    "check_query_ids",
     "describe",
     "described",
     "detect_layout",

@@ -195,7 +195,7 @@ def task_of_golds(path: Path) -> str:
     """Tell of which task a file of golds is.
 
     Args:
-        path: The file. LaMP calls both editions of its second task LaMP_2; there the questions beside it tell.
+        path: The file. LaMP calls both editions of its second task LaMP_2; the questions beside it tell.
 
     Returns:
         The task's id.

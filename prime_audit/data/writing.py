@@ -84,7 +84,7 @@ def _item(item: Item) -> dict[str, str]:
 
 def _per_pcs(dataset: Dataset, where: str) -> Mapping[str, object]:
     task, form = dataset.task, form_of(dataset.task, per_pcs.LAYOUT, where)
-    _check_query_ids(dataset.targets, where)
+    check_query_ids(dataset.targets, where)
 
     def users(found: Sequence[User], golds: bool) -> list[dict[str, object]]:
         return [
@@ -119,7 +119,7 @@ def _lamp(dataset: Dataset, where: str) -> Mapping[str, object]:
 
 
 def _split(split: str, users: Sequence[User], task: Task, form: Form, where: str) -> dict[str, object]:
-    _check_query_ids(users, where)
+    check_query_ids(users, where)
     questions = [
         {
             **_question(query, task, False),
@@ -158,15 +158,23 @@ def golds_file(task: str, answers: Mapping[str, str]) -> dict[str, object]:
     return {"task": task, "golds": golds}
 
 
-def _check_query_ids(users: Sequence[User], where: str) -> None:
-    """Golds are found by the id of their query alone."""
+def check_query_ids(users: Sequence[User], where: str) -> None:
+    """Refuse users whose golds could not be found by the id of their query alone.
+
+    Args:
+        users: The users.
+        where: What is being written, for the message.
+
+    Raises:
+        DataError: Two queries have the same id.
+    """
     seen: dict[str, str] = {}
     for user in users:
         for query in user.queries:
             if query.id in seen:
                 raise DataError(
-                    f"{where}: users '{seen[query.id]}' and '{user.id}' both have a query '{query.id}', and this "
-                    "layout finds golds by that id alone",
+                    f"{where}: users '{seen[query.id]}' and '{user.id}' both have a query '{query.id}', and "
+                    "golds are found by that id alone",
                     hint="give queries ids of their own, or write the layout users",
                 )
             seen[query.id] = user.id

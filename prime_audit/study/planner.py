@@ -16,6 +16,7 @@ from prime_audit.personalize import METHODS
 from prime_audit.study import work
 from prime_audit.study.counterfactual import score_without
 from prime_audit.study.identity import identity_of
+from prime_audit.study.predictions import answers_path
 from prime_audit.study.premise import attack_candidates, searching_methods
 from prime_audit.study.remaking import named_by, rerun_method
 from prime_audit.study.units import Output, Outputs, Unit, unit_key
@@ -75,7 +76,8 @@ class Planner:
             artefact = self.bench.evidence_path(name)
         elif stage == "deploy":
             artefact = self.bench.adapter_path(*name.split("/")[1:])
-        self.units.append(Unit(name=name, stage=stage, key=key, run=run, artefact=artefact))
+        kept = answers_path(self.bench, *name.split("/")[1:]) if stage == "deploy" else None
+        self.units.append(Unit(name=name, stage=stage, key=key, run=run, artefact=artefact, kept=kept))
 
     def adapt(self) -> list[str]:
         """Plans the task adaptation if there is anything public to adapt on; returns its name in a list."""

@@ -42,6 +42,7 @@ from prime_audit.personalize import (
     tfidf_embedder,
 )
 from prime_audit.personalize.embedders import Embedder
+from prime_audit.study.predictions import keep_answers
 from prime_audit.study.units import Output
 from prime_audit.study.workbench import Workbench
 from prime_audit.utility import score
@@ -253,6 +254,7 @@ def deploy(
     model = bench.pretrained if deployed.on_pretrained else bench.base
     prompts = [deployed.prompt(query) for query in user.queries]
     outputs = predict_with(model, bench.dataset.task, prompts, deployed.adapter)
+    keep_answers(bench, method.id, user, outputs)
     scores = score(bench.dataset.task, outputs, [query.answer or "" for query in user.queries])
     return {
         **_provenance(deployed),

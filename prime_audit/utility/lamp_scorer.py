@@ -89,8 +89,8 @@ def score_file(path: Path, golds: Path, task: Task, dataset: Dataset | None = No
 def bootstrap_middle(values: NDArray[np.float64], seed: int) -> NDArray[np.float64]:
     """Return the median over resamples of the means of some scores.
 
-    LaMP's evaluator takes it for ROUGE (the `mid` of rouge-score's `BootstrapAggregator`), with random numbers
-    that nobody seeds, one draw for each kind of ROUGE; here all kinds share one seeded draw.
+    LaMP's evaluator takes it for ROUGE (the `mid` of rouge-score's `BootstrapAggregator`), with random
+    numbers that nobody seeds, one draw for each kind of ROUGE; here all kinds share one seeded draw.
 
     Args:
         values: Shape `(n, k)`.
