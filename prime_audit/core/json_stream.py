@@ -3,6 +3,7 @@
 import codecs
 import json
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import NoReturn
 
@@ -28,22 +29,22 @@ def read_json_list(path: Path) -> Iterator[object]:
     Raises:
         DataError: The file is missing, no UTF-8, no JSON, no list, or holds NaN; line and column are named.
     """
-    window = _Window(path)
-    if window.next_char() != "[":
-        window.refuse("expected a list")
-    window.skip()
-    if window.next_char() == "]":
+    with closing(_Window(path)) as window:
+        if window.next_char() != "[":
+            window.refuse("expected a list")
         window.skip()
-    else:
-        yield window.entry()
-        while window.next_char() == ",":
+        if window.next_char() == "]":
             window.skip()
+        else:
             yield window.entry()
-        if window.next_char() != "]":
-            window.refuse("not valid JSON: expected ',' or ']'")
-        window.skip()
-    if window.next_char():
-        window.refuse("not valid JSON: something follows after the end of the list")
+            while window.next_char() == ",":
+                window.skip()
+                yield window.entry()
+            if window.next_char() != "]":
+                window.refuse("not valid JSON: expected ',' or ']'")
+            window.skip()
+        if window.next_char():
+            window.refuse("not valid JSON: something follows after the end of the list")
 
 
 class _Window:
@@ -63,6 +64,10 @@ class _Window:
             self._stream = path.open("rb")
         except OSError as error:
             raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._stream.close()
 
     def next_char(self) -> str:
         """The next character that is no white space, without taking it; empty at the end."""
@@ -130,7 +135,6 @@ class _Window:
         self._at = 0
         if not data:
             self._ended = True
-            self._stream.close()
         return bool(data)
 
     def _place(self, position: int) -> tuple[int, int]:

@@ -153,6 +153,10 @@ def _receive(opener: _Opener, url: str, partial: _Partial, received: Received) -
     try:
         response = opener.open(request, timeout=_TIMEOUT)
     except urllib.error.HTTPError as error:
+        if error.code == 416 and have and error.headers.get("Content-Range") == f"bytes */{have}":
+            # Everything had arrived; only the end of the last connection was missing.
+            error.close()
+            return
         _refused(url, error, partial)
     except (http.client.HTTPException, OSError) as error:
         raise _CutError(f"no connection: {getattr(error, 'reason', None) or type(error).__name__}") from error

@@ -51,7 +51,7 @@ def write_dataset(dataset: Dataset, layout: LayoutName, out: Path) -> list[Path]
 def _claim(out: Path) -> None:
     try:
         out.mkdir(mode=0o700, parents=True, exist_ok=True)
-        used = any(os.scandir(out))
+        used = bool(os.listdir(out))
     except OSError as error:
         raise OutputError(f"{out}: this folder cannot be made: {error.strerror or error}") from error
     if used:
