@@ -5,7 +5,7 @@ their history is what all their profiles share, so that no question's answer sta
 split a later profile holds what an earlier question asks for).
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -51,7 +51,55 @@ class _Person:
     history: tuple[Item, ...] = ()
 
 
-def read_lamp(path: Path, task: Task, faults: Faults, role: Role, keep: int | None = None) -> list[User]:
+class AlsoTargets:
+    """Tells who of the train split is a target as well: nobody shares a module with themselves.
+
+    Where the files name nobody, a user who has a record of a target counts as that target.
+
+    Attributes:
+        found: The ids of those who are.
+    """
+
+    def __init__(self, targets: Sequence[User]) -> None:
+        """Remember the targets.
+
+        Args:
+            targets: Users of the dev split.
+        """
+        self._names = {user.id for user in targets}
+        self._records = {item for user in targets if _is_digest(user.id) for item in user.history}
+        self.found: set[str] = set()
+
+    def __call__(self, user: str, history: Sequence[Item]) -> bool:
+        """Tell whether somebody is a target.
+
+        Args:
+            user: The user's id.
+            history: Their past items.
+
+        Returns:
+            True if they are.
+        """
+        unnamed = _is_digest(user) and any(item in self._records for item in history)
+        if user in self._names or unnamed:
+            self.found.add(user)
+        return user in self.found
+
+    @property
+    def note(self) -> str:
+        """What to tell the reader, or an empty text."""
+        count = len(self.found)
+        return f"{plural(count, 'candidate sharer')} left out: targets as well" if count else ""
+
+
+def read_lamp(
+    path: Path,
+    task: Task,
+    faults: Faults,
+    role: Role,
+    keep: int | None = None,
+    leave_out: AlsoTargets | None = None,
+) -> list[User]:
     """Read the users of one file of questions, with the answers in the file beside it.
 
     Args:
@@ -60,6 +108,7 @@ def read_lamp(path: Path, task: Task, faults: Faults, role: Role, keep: int | No
         faults: Takes everything that is wrong.
         role: What the users are.
         keep: Keep the first so many users; the others are checked and let go.
+        leave_out: Tells whom not to keep.
 
     Returns:
         The users without a fault, in the order of their first question.
@@ -70,6 +119,8 @@ def read_lamp(path: Path, task: Task, faults: Faults, role: Role, keep: int | No
     people: dict[str, _Person] = {}
     for question in read_questions(path, task, faults):
         if question.user not in people:
+            if leave_out is not None and leave_out(question.user, question.history):
+                continue
             if keep is not None and len(people) >= keep:
                 continue
             people[question.user] = _Person(history=question.history)
@@ -221,30 +272,6 @@ def nothing_shared(user: str) -> str:
         The fault.
     """
     return f"user '{user}': no item stands in all profiles of this user"
-
-
-def without_targets(others: list[User], targets: list[User]) -> tuple[list[User], str]:
-    """Leave out whoever is a target as well: nobody shares a module with themselves.
-
-    Args:
-        others: Users of the train split.
-        targets: Users of the dev split.
-
-    Returns:
-        The other users, and what to tell the reader, or an empty text. Where the files name nobody, a user
-        who has a record of a target counts as that target.
-    """
-    names = {user.id for user in targets}
-    records = {item for user in targets if _is_digest(user.id) for item in user.history}
-    left = [
-        user
-        for user in others
-        if user.id not in names
-        and not (_is_digest(user.id) and records and any(item in records for item in user.history))
-    ]
-    count = len(others) - len(left)
-    note = f"{plural(count, 'user')} of the train split are targets as well and share no module"
-    return left, note if count else ""
 
 
 def _question(record: Mapping[str, object], gold: str, task: Task, place: Place) -> Question | None:

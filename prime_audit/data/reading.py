@@ -7,7 +7,7 @@ from typing import Literal
 from prime_audit.config import DataConfig
 from prime_audit.core import plural, read_json, read_json_list
 from prime_audit.data import lamp, per_pcs
-from prime_audit.data.lamp import read_lamp, without_targets
+from prime_audit.data.lamp import AlsoTargets, read_lamp
 from prime_audit.data.lamp_forms import FORMS, tasks_named
 from prime_audit.data.per_pcs import read_per_pcs
 from prime_audit.data.records import Faults, Place, note_repeats
@@ -83,14 +83,17 @@ def _lamp(config: DataConfig, path: Path, task: Task, faults: Faults) -> tuple[t
     source = source_of_sharers(config, path)
     if source is None:
         return tuple(targets), []
-    others, note = without_targets(read_others(source, task, faults), targets)
-    if _is_questions(source) and config.public is not None and config.sharers is not None:
+    keep = None if config.sharers is None else config.sharers + (config.public or 0)
+    also = AlsoTargets(targets)
+    others = read_others(source, task, faults, keep, also)
+    if detect_layout(source) == "lamp" and config.public is not None and config.sharers is not None:
         rest = [replace(user, role="public") for user in others[config.sharers :]]
         others = [*others[: config.sharers], *rest]
     note_repeats([(user.id, Place(faults, f"{source}: user '{user.id}'")) for user in others], "user")
     # Public users first, as in every other layout.
     order: dict[Role, int] = {"public": 0, "sharer": 1, "target": 2}
-    return tuple(sorted([*others, *targets], key=lambda user: order[user.role])), [note] if note else []
+    people = sorted([*others, *targets], key=lambda user: order[user.role])
+    return tuple(people), [also.note] if also.note else []
 
 
 def source_of_sharers(config: DataConfig, path: Path) -> Path | None:
@@ -109,13 +112,17 @@ def source_of_sharers(config: DataConfig, path: Path) -> Path | None:
     return beside if beside.is_file() and beside != path else None
 
 
-def read_others(path: Path, task: Task, faults: Faults) -> list[User]:
+def read_others(
+    path: Path, task: Task, faults: Faults, keep: int | None, leave_out: AlsoTargets
+) -> list[User]:
     """Read sharers and public users from whatever holds them.
 
     Args:
         path: A file of questions (everyone in it is a sharer), a users.jsonl, or a folder in any layout.
         task: The task.
         faults: Takes everything that is wrong.
+        keep: Keep the first so many users of a file of questions, which may be long.
+        leave_out: Tells who is a target as well.
 
     Returns:
         The users of the roles sharer and public; targets are left aside.
@@ -123,15 +130,15 @@ def read_others(path: Path, task: Task, faults: Faults) -> list[User]:
     Raises:
         DataError: The path does not exist or a file cannot be read at all.
     """
-    if _is_questions(path):
-        return read_lamp(path, task, faults, "sharer")
     layout = detect_layout(path)
-    if layout == "per-pcs":
-        return list(read_per_pcs(path, task, faults, ("public", "sharer")))
     if layout == "lamp":
-        return read_lamp(path / lamp.SHARERS, task, faults, "sharer")
-    users = read_users_jsonl(path / USERS if path.is_dir() else path, task, faults)
-    return [user for user in users if user.role != "target"]
+        questions = path / lamp.SHARERS if path.is_dir() else path
+        return read_lamp(questions, task, faults, "sharer", keep, leave_out)
+    if layout == "per-pcs":
+        users = read_per_pcs(path, task, faults, ("public", "sharer"))
+    else:
+        users = read_users_jsonl(path / USERS if path.is_dir() else path, task, faults)
+    return [u for u in users if u.role != "target" and not leave_out(u.id, u.history)]
 
 
 def detect_layout(path: Path) -> LayoutName:
@@ -245,10 +252,11 @@ def _capped(users: tuple[User, ...], role: Role, count: int | None, path: Path) 
     ids = [user.id for user in users if user.role == role]
     if count is None:
         return users
+    key, noun = ("public", "public user") if role == "public" else (f"{role}s", role)
     if count > len(ids):
         raise DataError(
-            f"{path}: data.{role}s asks for {count} {role}s, but there are {len(ids)}",
-            hint=f"lower data.{role}s, or set it to null for all of them",
+            f"{path}: data.{key} asks for {plural(count, noun)}, but there are {len(ids)}",
+            hint=f"lower data.{key}, or set it to null for all of them",
         )
     dropped = set(ids[count:])
     return tuple(user for user in users if user.id not in dropped)

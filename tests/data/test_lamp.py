@@ -47,7 +47,13 @@ def test_targets_come_from_dev_and_sharers_from_train(tmp_path: Path) -> None:
         *[(f"s{i}", "sharer", 6) for i in range(3)],
         *[(f"t{i}", "target", 6) for i in range(2)],
     ]
+    assert [u.id for u in load(tmp_path, sharers=1, public=1).users] == ["s1", "s0", "t0", "t1"]
     assert load(tmp_path, sharers=1, public=1).users[0].role == "public"
+    elsewhere = write_lamp(tmp_path / "more", "lamp-3", targets=1, sharers=2)
+    both = load(tmp_path / "dev_questions.json", sharers=1, public=1, sharers_from=str(elsewhere))
+    assert [u.role for u in both.users] == ["public", "sharer", "target", "target"]
+    with pytest.raises(DataError, match=r"data\.public asks for 3 public users"):
+        load(tmp_path, sharers=1, public=3)
     assert [u.id for u in load(tmp_path, sharers=2, targets=1).users] == ["s0", "s1", "t0"]
     alone = load(tmp_path / "train_questions.json")
     assert ([u.id for u in alone.targets], alone.sharers) == (["s0", "s1", "s2"], ())
@@ -85,7 +91,7 @@ def test_nobody_shares_a_module_with_themselves(tmp_path: Path) -> None:
     write_split(folder, "train", "lamp-3", questions("lamp-3", ["t0", "s1"]))
     data = load(folder)
     assert [u.id for u in data.sharers] == ["s1"]
-    assert data.notes == ("1 user of the train split are targets as well and share no module",)
+    assert data.notes == ("1 candidate sharer left out: targets as well",)
 
 
 def test_a_history_is_what_all_profiles_of_a_person_share(tmp_path: Path) -> None:
