@@ -1,10 +1,7 @@
 """Fetching over HTTP from a loopback server that cuts, lies and answers with pages."""
 
 import json
-import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -21,86 +18,13 @@ from prime_audit.data.fetch import (
     wanted_files,
 )
 from prime_audit.errors import ConfigError, DataError, OutputError, PrimeAuditError
-from tests.lamp_files import questions, write_split
-
-PAGE = b"<!doctype html><html><body>Not here</body></html>" * 300
-
-
-@dataclass
-class Host:
-    """What the server holds, and how it misbehaves, answer by answer.
-
-    Attributes:
-        files: Content by path.
-        tags: Whether answers name their version.
-        faults: Taken one per request: bytes after which the connection is cut, or another way to fail.
-        asked: The path and the Range of every request.
-    """
-
-    files: dict[str, bytes] = field(default_factory=dict)
-    tags: bool = True
-    ranges: bool = True
-    faults: list[int | str] = field(default_factory=list)
-    asked: list[tuple[str, str | None]] = field(default_factory=list)
-    url: str = ""
-
-
-def _handler(host: Host) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        def log_message(self, format: str, *args: object) -> None: ...
-
-        def do_GET(self) -> None:
-            wanted = self.headers.get("Range")
-            host.asked.append((self.path, wanted))
-            fault = host.faults.pop(0) if host.faults else None
-            body = host.files.get(self.path, PAGE)
-            if fault in ("503", "404"):
-                self.send_error(int(fault))
-                return
-            if fault == "redirect":
-                self.send_response(302)
-                self.send_header("Location", "file:///etc/passwd")
-                self.end_headers()
-                return
-            tag = f'"{digest_bytes(body)[:8]}"'
-            start = 0
-            if wanted and host.ranges and self.headers.get("If-Range") == tag:
-                start = int(wanted.removeprefix("bytes=").rstrip("-"))
-                if start >= len(body):
-                    self.send_response(416)
-                    self.send_header("Content-Range", f"bytes */{len(body)}")
-                    self.end_headers()
-                    return
-                self.send_response(206)
-                self.send_header("Content-Range", f"bytes {start}-{len(body) - 1}/{len(body)}")
-            else:
-                self.send_response(200)
-            length = len(body) - start
-            if fault == "long":
-                length += 10
-            elif fault == "short":
-                length -= 10
-            self.send_header("Content-Length", str(length))
-            if host.tags:
-                self.send_header("ETag", tag)
-            self.end_headers()
-            self.wfile.write(body[start : start + fault] if isinstance(fault, int) else body[start:])
-            self.close_connection = True
-
-    return Handler
+from tests.loopback import Host, serve_task, serving
 
 
 @pytest.fixture
 def host() -> Iterator[Host]:
-    host = Host()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(host))
-    host.url = f"http://127.0.0.1:{server.server_address[1]}"
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield host
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with serving() as host:
+        yield host
 
 
 def ignore(done: int, whole: int | None) -> None: ...
@@ -223,14 +147,6 @@ def test_what_fails_the_check_is_removed(host: Host, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def serve(host: Host, folder: str, tmp_path: Path, task: str = "lamp-3") -> None:
-    """Put both splits of a task on the host."""
-    for split in ("dev", "train"):
-        source = write_split(tmp_path / "source", split, task, questions(task, [f"{split}1", f"{split}2"]))
-        for name in (source.name, f"{split}_outputs.json"):
-            host.files[f"/{folder}/{split}/{name}"] = (source.parent / name).read_bytes()
-
-
 def run(host: Host, out: Path, split: Split = "user", task: str = "lamp-3") -> list[str]:
     said: list[str] = []
     fetch(task, split, out, host=host.url, say=said.append, received=lambda name: ignore)
@@ -239,7 +155,7 @@ def run(host: Host, out: Path, split: Split = "user", task: str = "lamp-3") -> l
 
 @pytest.mark.parametrize("split", ["user", "time"])
 def test_a_task_is_fetched_with_its_checksums_and_kept(host: Host, tmp_path: Path, split: Split) -> None:
-    serve(host, "time/LaMP_3" if split == "time" else "LaMP_3", tmp_path)
+    serve_task(host, "time/LaMP_3" if split == "time" else "LaMP_3", tmp_path)
     out = tmp_path / "out"
     assert len(run(host, out, split)) == 4
     lock = json.loads((out / LOCK).read_text())
@@ -254,7 +170,7 @@ def test_a_task_is_fetched_with_its_checksums_and_kept(host: Host, tmp_path: Pat
 
 
 def test_a_page_in_place_of_a_file_is_named_and_removed(host: Host, tmp_path: Path) -> None:
-    serve(host, "LaMP_3", tmp_path)
+    serve_task(host, "LaMP_3", tmp_path)
     del host.files["/LaMP_3/dev/dev_questions.json"]
     with pytest.raises(DataError, match="not the file that was asked for") as caught:
         run(host, tmp_path / "out")
@@ -263,7 +179,7 @@ def test_a_page_in_place_of_a_file_is_named_and_removed(host: Host, tmp_path: Pa
 
 
 def test_a_file_cut_short_by_a_wrong_length_is_no_whole_json(host: Host, tmp_path: Path) -> None:
-    serve(host, "LaMP_3", tmp_path)
+    serve_task(host, "LaMP_3", tmp_path)
     host.faults = ["short"]
     with pytest.raises(DataError, match="not the file that was asked for"):
         run(host, tmp_path / "out")
@@ -271,7 +187,7 @@ def test_a_file_cut_short_by_a_wrong_length_is_no_whole_json(host: Host, tmp_pat
 
 
 def test_changed_files_are_refused(host: Host, tmp_path: Path) -> None:
-    serve(host, "LaMP_3", tmp_path)
+    serve_task(host, "LaMP_3", tmp_path)
     out = tmp_path / "out"
     run(host, out)
     (out / "dev_outputs.json").write_text('{"task": "LaMP_3", "golds": []}')

@@ -69,6 +69,13 @@ def test_a_number_task_scales_by_its_own_labels(tmp_path: Path) -> None:
     assert score(task, ["5", "none"], ["10", "0"]).per_item.tolist() == [0.5, 0.0]
 
 
+def test_a_text_task_needs_no_labels(tmp_path: Path) -> None:
+    path = tmp_path / "t.yaml"
+    path.write_text(OWN.replace("choice", "text").replace("labels: [no, yes, 3]\n", ""))
+    task = load_task(path)
+    assert (task.kind, task.metric, task.labels, task.past) == ("text", "rouge_l", (), task)
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [

@@ -9,8 +9,10 @@ import pytest
 
 from prime_audit import evaluate, load_results, load_study
 from prime_audit.cli.app import main
+from prime_audit.cli.terminal import Terminal
 from prime_audit.data import FORMS
 from tests.lamp_files import questions, write_lamp, write_per_pcs, write_split
+from tests.loopback import serve_task, serving
 from tests.support import Finished, write_study
 
 KINDS = {
@@ -155,3 +157,28 @@ def test_fetch_asks_for_the_licence_first_and_reaches_nobody_before(tmp_path: Pa
     failed = run("data", *words, "--accept-licence")
     assert (failed.code, "no connection" in failed.stderr) == (2, True)
     assert "CC BY-NC-SA" not in run("data", *words).stderr
+
+
+def test_fetch_shows_the_licence_once_and_says_what_arrived(
+    tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ("data", "fetch", "lamp-3", "--out", tmp_path / "x", "--host")
+    monkeypatch.setattr(Terminal, "can_ask", True)
+    with serving() as host:
+        serve_task(host, "LaMP_3", tmp_path)
+        monkeypatch.setattr("typer.confirm", lambda *args, **keys: False)
+        declined = run(*words, host.url)
+        assert (declined.code, "was not accepted" in declined.stderr) == (2, True)
+        assert host.asked == []
+        monkeypatch.setattr("typer.confirm", lambda *args, **keys: True)
+        host.faults = [30]
+        fetched = run(*words, host.url)
+        assert fetched.code == 0, fetched.stderr
+        assert "dev_questions.json: 0.0 of" in fetched.stderr
+        assert f"next: prime-audit data describe {tmp_path / 'x'}" in fetched.stderr
+        monkeypatch.delattr("typer.confirm")
+        again = run(*words, host.url)
+    assert again.code == 0, again.stderr
+    assert "CC BY-NC-SA" not in again.stderr
+    assert again.stderr.count("there already, unchanged") == 4
+    assert run("data", "validate", tmp_path / "x").code == 0
