@@ -81,6 +81,13 @@ def _lamp(config: DataConfig, path: Path, task: Task, faults: Faults) -> tuple[t
         path if path.is_file() else path / lamp.TARGETS, task, faults, "target", config.targets
     )
     source = source_of_sharers(config, path)
+    if source is None and (config.sharers or config.public):
+        raise DataError(
+            f"{path}: data.sharers and data.public count users of the train split, but there is no "
+            f"{lamp.SHARERS}",
+            hint="put it and its outputs beside the dev split, or name users who share with --sharers "
+            "(data.sharers_from); without sharers: --set data.sharers=null --set data.public=null",
+        )
     if source is None:
         return tuple(targets), []
     keep = None if config.sharers is None else config.sharers + (config.public or 0)

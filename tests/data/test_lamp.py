@@ -62,6 +62,9 @@ def test_targets_come_from_dev_and_sharers_from_train(tmp_path: Path) -> None:
 def test_without_a_train_split_there_is_no_sharer(tmp_path: Path) -> None:
     data = load(write_lamp(tmp_path, "lamp-3", sharers=0))
     assert (len(data.targets), data.sharers, data.public) == (2, (), ())
+    with pytest.raises(DataError, match=r"there is no train_questions\.json") as caught:
+        load(tmp_path, sharers=2)
+    assert "--sharers" in caught.value.hint
 
 
 def test_sharers_may_come_from_anywhere(tmp_path: Path) -> None:
