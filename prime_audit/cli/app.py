@@ -13,7 +13,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from prime_audit import __version__
-from prime_audit.cli import attack, evaluate, init, personalize, report, schema, validate
+from prime_audit.cli import attack, data, evaluate, init, personalize, report, schema, validate
 from prime_audit.cli import list as listing
 from prime_audit.cli.terminal import Terminal
 from prime_audit.errors import PrimeAuditError
@@ -34,6 +34,7 @@ app.command()(report.report)
 app.command()(init.init)
 app.command()(validate.validate)
 app.command()(schema.schema)
+app.add_typer(data.app, name="data")
 app.command(name="list")(listing.list_known)
 
 

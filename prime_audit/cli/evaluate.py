@@ -5,7 +5,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from prime_audit.cli.options import DataOption, SeedOption, SetOption, StudyArgument
+from prime_audit.cli.options import (
+    DataOption,
+    SeedOption,
+    SetOption,
+    SharersOption,
+    StudyArgument,
+    with_sharers,
+)
 from prime_audit.cli.terminal import Terminal
 from prime_audit.errors import GateFailure, IncompleteError
 
@@ -19,6 +26,7 @@ def evaluate(
     ctx: typer.Context,
     study: StudyArgument = "quickstart",
     data: DataOption = None,
+    sharers: SharersOption = None,
     overrides: SetOption = None,
     seed: SeedOption = None,
     out: Annotated[
@@ -29,6 +37,10 @@ def evaluate(
     ] = False,
     no_fail: Annotated[
         bool, typer.Option("--no-fail", help="Exit 0 although a rule of the gate is broken.")
+    ] = False,
+    include_samples: Annotated[
+        bool,
+        typer.Option("--include-samples", help="Keep the models' answers in predictions/, for you alone."),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print results.json on stdout.")] = False,
 ) -> None:
@@ -41,7 +53,10 @@ def evaluate(
     from prime_audit.core import make_private_dir
 
     terminal: Terminal = ctx.obj
-    config = load_study(study, overrides or (), seed, data)
+    settings = with_sharers(overrides, sharers)
+    if include_samples:
+        settings.append("report.include_samples=true")
+    config = load_study(study, settings, seed, data)
     run_dir = make_private_dir(run_directory(config, out))
     terminal.say(f"{config.name}: task {config.task}, seed {config.seed}, results go to {run_dir}")
     results, gate = _evaluate(terminal, config, run_dir, fresh)

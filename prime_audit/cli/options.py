@@ -1,5 +1,7 @@
 """The arguments that several commands share."""
 
+import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -11,8 +13,26 @@ StudyArgument = Annotated[
 DataOption = Annotated[
     Path | None, typer.Option("--data", help="Users to read instead of those the study names.")
 ]
+SharersOption = Annotated[
+    Path | None,
+    typer.Option("--sharers", help="Where the sharers of LaMP's layout are, if not in its train split."),
+]
 SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Change one key, such as training.rank=4; repeatable."),
 ]
 SeedOption = Annotated[int | None, typer.Option("--seed", help="Seed in place of the study's.")]
+
+
+def with_sharers(overrides: Sequence[str] | None, sharers: Path | None) -> list[str]:
+    """Add the option --sharers to what --set changes.
+
+    Args:
+        overrides: The values of --set.
+        sharers: The value of --sharers.
+
+    Returns:
+        All settings.
+    """
+    told = [f"data.sharers_from={json.dumps(str(sharers))}"] if sharers is not None else []
+    return [*(overrides or ()), *told]

@@ -75,6 +75,55 @@ class BarProgress:
 
 
 @contextmanager
+def byte_progress(
+    say: Callable[[str], None], bars: bool
+) -> Iterator[Callable[[str], Callable[[int, int | None], None]]]:
+    """Show how much of each file has arrived while the block runs.
+
+    Args:
+        say: Prints one line.
+        bars: Whether to draw bars; else every tenth of a file is one line.
+
+    Yields:
+        What makes of a file's name that which is told of its bytes.
+    """
+    if not bars:
+        yield lambda name: _ByteLines(say, name)
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+
+        def started(name: str) -> Callable[[int, int | None], None]:
+            task = bar.add_task(name, total=None)
+            return lambda done, whole: bar.update(task, completed=done, total=whole)
+
+        yield started
+
+
+class _ByteLines:
+    """One line per tenth of a file, and per 100 MB where its length is not known."""
+
+    def __init__(self, say: Callable[[str], None], name: str) -> None:
+        self._say = say
+        self._name = name
+        self._next = 0
+
+    def __call__(self, done: int, whole: int | None) -> None:
+        if done >= self._next:
+            of = f" of {whole / 1e6:.1f}" if whole else ""
+            self._say(f"{self._name}: {done / 1e6:.1f}{of} MB")
+            self._next = done + (max(whole // 10, 1) if whole else 100_000_000)
+
+
+@contextmanager
 def bar_progress() -> Iterator[BarProgress]:
     """Show a bar on stderr while the block runs.
 

@@ -62,11 +62,21 @@ class Terminal:
         """
         from prime_audit.cli.progress import PlainProgress, bar_progress
 
-        if self.quiet or not sys.stderr.isatty() or os.environ.get("CI"):
-            yield PlainProgress(self.say)
-        else:
+        if self.shows_bars:
             with bar_progress() as bar:
                 yield bar
+        else:
+            yield PlainProgress(self.say)
+
+    @property
+    def shows_bars(self) -> bool:
+        """Whether stderr is a terminal that somebody watches."""
+        return not self.quiet and sys.stderr.isatty() and not os.environ.get("CI")
+
+    @property
+    def can_ask(self) -> bool:
+        """Whether somebody is there to answer a question."""
+        return self.shows_bars and sys.stdin.isatty()
 
 
 def _clean(text: str) -> str:

@@ -4,7 +4,14 @@ from typing import Annotated
 
 import typer
 
-from prime_audit.cli.options import DataOption, SeedOption, SetOption, StudyArgument
+from prime_audit.cli.options import (
+    DataOption,
+    SeedOption,
+    SetOption,
+    SharersOption,
+    StudyArgument,
+    with_sharers,
+)
 
 _STAGES = {
     "adapt": "task adaptation of the base",
@@ -31,6 +38,7 @@ _STAGES = {
 def validate(
     study: StudyArgument,
     data: DataOption = None,
+    sharers: SharersOption = None,
     overrides: SetOption = None,
     seed: SeedOption = None,
     plan: Annotated[bool, typer.Option("--plan", help="Count the units of work by stage.")] = False,
@@ -39,7 +47,7 @@ def validate(
     from prime_audit.config import load_study
     from prime_audit.core import plural
 
-    config = load_study(study, overrides or (), seed, data)
+    config = load_study(study, with_sharers(overrides, sharers), seed, data)
     # Only now: the study room brings in torch, and a wrong key should be answered at once.
     from prime_audit.study.inputs import load_dataset
     from prime_audit.study.plan import describe_plan
@@ -56,6 +64,8 @@ def validate(
     )
     found = ", ".join(plural(count, noun) for count, noun in counts)
     typer.echo(f"{config.name} is valid: task {config.task}, {found}")
+    for note in dataset.notes:
+        typer.echo(f"note: {note}")
     if plan:
         width = max((len(stage) for stage, _ in stages), default=0)
         for stage, count in stages:

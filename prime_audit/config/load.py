@@ -7,11 +7,14 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from prime_audit.config.explain import explain, nearest
+from prime_audit.config.families import members, read_member
 from prime_audit.config.methods import MethodSettings
 from prime_audit.config.strict_yaml import parse_yaml
 from prime_audit.config.study import ModelConfig, StudyConfig
 from prime_audit.errors import ConfigError
 
+# The keys that may name a file or a folder.
+_PATHS = ("data.path", "data.sharers_from", "task", "model.base", "sharers.embedder")
 STUDIES = Path(__file__).resolve().parent.parent / "studies"
 
 
@@ -21,7 +24,7 @@ def bundled_studies() -> list[str]:
     Returns:
         The names, sorted.
     """
-    return sorted(path.stem for path in STUDIES.glob("*.yaml"))
+    return sorted([*(path.stem for path in STUDIES.glob("*.yaml")), *members(STUDIES / "families")])
 
 
 def load_study(
@@ -45,12 +48,10 @@ def load_study(
     Raises:
         ConfigError: The study does not exist, or holds faults; all of them are listed.
     """
-    path = _find(study)
     where = str(study)
-    raw = parse_yaml(_read(path), where)
+    raw = _raw(study)
     if not isinstance(raw, dict):
         raise ConfigError(f"{where}: a study is a list of 'key: value' lines", hint="see `prime-audit init`")
-    _resolve_paths(raw, path.parent)
     keys = [_override(raw, text) for text in overrides]
     if seed is not None:
         raw["seed"] = seed
@@ -103,6 +104,18 @@ def load_method(
             hint="`prime-audit list methods` lists the methods, `prime-audit schema study` their keys",
         ) from error
     return study.model, study.methods[0]
+
+
+def _raw(study: str | Path) -> object:
+    """What the file of a study holds, with its paths made absolute."""
+    families = members(STUDIES / "families")
+    if str(study) in families:
+        return read_member(families[str(study)], str(study))
+    path = _find(study)
+    raw = parse_yaml(_read(path), str(study))
+    if isinstance(raw, dict):
+        _resolve_paths(raw, path.parent)
+    return raw
 
 
 def _find(study: str | Path) -> Path:
@@ -164,7 +177,7 @@ def _override(raw: dict[str, object], text: str) -> str:
 def _take(node: dict[str, object], last: str, value: object, key: str) -> None:
     """Set a value; a path given on the command line starts at the working directory."""
     node[last] = value
-    if isinstance(value, str) and key in {"data.path", "task", "model.base", "sharers.embedder"}:
+    if isinstance(value, str) and key in _PATHS:
         node[last] = _located(key, value, Path.cwd())
 
 
@@ -185,7 +198,7 @@ def _step(node: object, part: str, key: str) -> int | str:
 
 def _resolve_paths(raw: dict[str, object], folder: Path) -> None:
     """Make the paths in a study file absolute, starting at the file's folder."""
-    for key in ("data.path", "task", "model.base", "sharers.embedder"):
+    for key in _PATHS:
         section, _, leaf = key.rpartition(".")
         node = raw.get(section) if section else raw
         if isinstance(node, dict) and isinstance(value := node.get(leaf), str):

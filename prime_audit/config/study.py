@@ -38,13 +38,27 @@ METHOD_KINDS: Mapping[str, type[MethodSettings]] = MappingProxyType(
 
 
 class DataConfig(Section):
-    """Where the users come from; without a path they are generated."""
+    """Where the users come from; without a path they are generated.
+
+    `layout: lamp` is LaMP's own: targets come from its dev split, sharers from the train split beside it or
+    from `sharers_from`, which names a file of questions, a users.jsonl, or a folder in any layout. `sharers`,
+    `targets` and `public` take the first so many of each; in LaMP's layout `public` takes users of the train
+    split that come after the sharers, to adapt the base.
+    """
 
     path: str | None = None
-    layout: Literal["auto", "users", "per-pcs"] = "auto"
+    layout: Literal["auto", "users", "per-pcs", "lamp"] = "auto"
+    sharers_from: str | None = None
+    public: Count | None = None
     sharers: Count | None = None
     targets: Count | None = None
     max_input_words: Count | None = None
+
+    @model_validator(mode="after")
+    def _sharers_beside_targets(self) -> Self:
+        if self.sharers_from is not None and self.path is None:
+            raise ValueError("'sharers_from' (--sharers) needs 'path' (--data): whose sharers are they?")
+        return self
 
 
 class ModelConfig(Section):
@@ -179,9 +193,14 @@ class GateConfig(Section):
 
 
 class ReportConfig(Section):
-    """What the report says of itself."""
+    """What the report says of itself, and whether the run keeps what the models said.
+
+    `include_samples` (--include-samples) writes predictions/, one file per method in LaMP's submission
+    format: the answers to the targets' queries, readable by their owner alone and in no report.
+    """
 
     title: str | None = None
+    include_samples: bool = False
 
 
 class RunConfig(Section):

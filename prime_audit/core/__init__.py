@@ -15,6 +15,7 @@ from prime_audit.core.files import (
     write_json,
 )
 from prime_audit.core.ids import check_id, inside
+from prime_audit.core.json_stream import read_json_list
 from prime_audit.core.places import default_store
 from prime_audit.core.sanitise import printable
 from prime_audit.core.seeds import Seeds
@@ -37,6 +38,7 @@ __all__ = [
     "plural",
     "printable",
     "read_json",
+    "read_json_list",
     "read_text",
     "write_json",
 ]

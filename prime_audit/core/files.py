@@ -120,7 +120,7 @@ def parse_json(text: str, where: str, first_line: int = 1) -> object:
         DataError: With file, line and column of the fault.
     """
     try:
-        return json.loads(text, parse_constant=_refuse_constant)
+        return json.loads(text, parse_constant=refuse_constant)
     except json.JSONDecodeError as error:
         cut = error.pos >= len(text.rstrip()) or error.msg.startswith("Unterminated string")
         what = "the JSON ends too early" if cut else f"not valid JSON: {error.msg}"
@@ -139,7 +139,15 @@ def parse_json(text: str, where: str, first_line: int = 1) -> object:
         raise DataError(f"{where}: not usable JSON: nested too deeply, or a number too long") from error
 
 
-def _refuse_constant(name: str) -> object:
+def refuse_constant(name: str) -> object:
+    """Refuse what strict JSON does not allow, as the decoder's `parse_constant`.
+
+    Args:
+        name: NaN or an infinity.
+
+    Raises:
+        ValueError: Always.
+    """
     raise _ConstantError(name)
 
 

@@ -32,4 +32,6 @@ def generated_dataset(config: DataConfig, task: Task, seeds: Seeds) -> Dataset:
             hint="set data.path to your own users, or choose the task lamp-4",
         )
     people = make_users(config.sharers or SHARERS, config.targets or TARGETS, seeds)
-    return make_dataset(task, shortened((*make_public(PUBLIC, seeds), *people), config.max_input_words))
+    return make_dataset(
+        task, shortened((*make_public(config.public or PUBLIC, seeds), *people), config.max_input_words)
+    )

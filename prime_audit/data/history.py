@@ -26,7 +26,7 @@ def read_history(path: Path, task: Task) -> User:
     Raises:
         DataError: The file cannot be read, has no or several targets, or holds faults; all are listed.
     """
-    return _one_target(path, task) if _holds_users(path) else _items(path, task)
+    return _one_target(path, task) if _holds_users(path) else _items(path, task.past)
 
 
 def _holds_users(path: Path) -> bool:

@@ -1,53 +1,49 @@
 """Reading the folder layout of Per-Pcs and PriME, in which LaMP's processed data are handed around."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from prime_audit.core import read_json
+from prime_audit.data.lamp import read_golds
+from prime_audit.data.lamp_forms import form_of, read_past, read_question
 from prime_audit.data.records import (
     Faults,
-    Layout,
     Place,
     as_list,
     as_object,
     note_repeats,
-    read_answer,
     read_id,
-    read_item,
     read_text_field,
 )
 from prime_audit.data.tasks import Item, Task
-from prime_audit.data.users import Role, User
+from prime_audit.data.users import ROLES, Role, User
 from prime_audit.errors import DataError
 
+LAYOUT = "per-pcs"
 PUBLIC = "user_base_LLM.json"
 SHARERS = "user_anchor_candidate.json"
 TARGETS = "test_100/user_test_100.json"
 GOLDS = "test_100/user_test_100_label.json"
 PROFILES = "profile-id2text.json"
 
-# Which keys of a profile item are the input and the answer.
-_PROFILE_KEYS = {
-    "lamp-2": Layout("description", "tag"),
-    "lamp-3": Layout("text", "score"),
-    "lamp-4": Layout("text", "title"),
-}
-_TASK_NAMES = {"LaMP_2": "lamp-2", "LaMP_2M": "lamp-2", "LaMP_3": "lamp-3", "LaMP_4": "lamp-4"}
-
 Golds = Mapping[str, str]
 
 
-def read_per_pcs(folder: Path, task: Task, faults: Faults) -> tuple[User, ...]:
+def read_per_pcs(
+    folder: Path, task: Task, faults: Faults, roles: Collection[Role] = ROLES
+) -> tuple[User, ...]:
     """Read the public users, the candidate sharers and the test users of a folder.
 
-    The queries of public users and sharers are not used and not read. Profile texts are kept where the
-    folder has them.
+    The queries of sharers are not used and not read; those of public users only where past items have
+    another form, so that the base can be adapted to what is asked. Profile texts are kept where the folder
+    has them.
 
     Args:
         folder: The folder of one task.
         task: A LaMP task.
         faults: Takes everything that is wrong.
+        roles: Whom to read.
 
     Returns:
         The users without a fault: public, sharers, targets, each in file order.
@@ -55,14 +51,10 @@ def read_per_pcs(folder: Path, task: Task, faults: Faults) -> tuple[User, ...]:
     Raises:
         DataError: The layout does not know the task.
     """
-    if task.id not in _PROFILE_KEYS:
-        raise DataError(
-            f"{folder}: the per-pcs layout does not hold task {task.id}",
-            hint=f"it is for {', '.join(_PROFILE_KEYS)}; write your own users as users.jsonl",
-        )
+    form_of(task, LAYOUT, str(folder))
     reader = _Reader(folder, task, faults)
-    users = [*reader.users(PUBLIC, "public"), *reader.users(SHARERS, "sharer")]
-    users += reader.users(TARGETS, "target")
+    files: tuple[tuple[str, Role], ...] = ((PUBLIC, "public"), (SHARERS, "sharer"), (TARGETS, "target"))
+    users = [user for name, role in files if role in roles for user in reader.users(name, role)]
     note_repeats(reader.ids, "user")
     return tuple(users)
 
@@ -101,12 +93,14 @@ class _Reader:
         user_id = read_id(record, "user_id", "user", place)
         if user_id is not None:
             self.ids.append((user_id, place))
-        history = self._items(record, "profile", _PROFILE_KEYS[self._task.id], place)
+        history = self._items(record, "profile", place, self._past)
         queries = []
         if role == "target":
-            layout = Layout("input", "gold", self._task.query_marker)
-            for query, where in self._items(record, "query", layout, place):
+            for query, where in self._items(record, "query", place, self._question):
                 queries.append((self._with_gold(query, golds, where), where))
+        elif role == "public" and self._task.of_history is not None and record.get("query"):
+            found = self._items(record, "query", place, self._question)
+            queries = [(query, where) for query, where in found if query.answer is not None]
         note_repeats([(item.id, where) for item, where in (*history, *queries)], "item")
         profile = None
         if user_id is not None and user_id in self._profiles:
@@ -122,19 +116,33 @@ class _Reader:
         )
 
     def _items(
-        self, record: Mapping[str, object], key: str, layout: Layout, place: Place
+        self,
+        record: Mapping[str, object],
+        key: str,
+        place: Place,
+        read: Callable[[object, Place], Item | None],
     ) -> list[tuple[Item, Place]]:
         """The faultless items of a list with their places; an empty list is a fault."""
         values = as_list(record, key, place)
         if values is not None and not values:
             place.at(key).fault(f"empty: a user needs a {'history' if key == 'profile' else 'query'}")
+        before = len(self._faults.lines)
         items = []
         for position, value in enumerate(values or []):
             where = place.at(key).at(position)
-            item = read_item(value, layout, self._task, key == "profile", where)
+            item = read(value, where)
             if item is not None:
                 items.append((item, where))
+        if values and not items and len(self._faults.lines) == before:
+            place.at(key).fault("no item of it holds a text and an answer")
         return items
+
+    def _past(self, value: object, place: Place) -> Item | None:
+        return read_past(value, self._task, place)
+
+    def _question(self, value: object, place: Place) -> Item | None:
+        record = as_object(value, place)
+        return None if record is None else read_question(record, self._task, False, place, "gold")
 
     def _with_gold(self, query: Item, golds: Golds, place: Place) -> Item:
         """A query with its answer from the label file, which must not contradict the query's own."""
@@ -146,28 +154,11 @@ class _Reader:
         return replace(query, answer=gold)
 
     def _read_golds(self) -> Golds:
-        place = self._place(GOLDS)
-        record = as_object(content, place) if (content := self._json(GOLDS)) is not None else None
-        if record is None:
+        try:
+            return read_golds(self._folder / GOLDS, self._task, self._faults) or {}
+        except DataError as error:
+            self._note(error)
             return {}
-        named = record.get("task")
-        if named is not None and _TASK_NAMES.get(str(named)) != self._task.id:
-            place.at("task").fault(f"these golds are not of task {self._task.id}")
-            return {}
-        golds: dict[str, str] = {}
-        ids: list[tuple[str, Place]] = []
-        for position, value in enumerate(as_list(record, "golds", place) or []):
-            where = place.at("golds").at(position)
-            entry = as_object(value, where)
-            name = read_id(entry, "id", "query", where) if entry is not None else None
-            if entry is None or name is None:
-                continue
-            ids.append((name, where))
-            answer = read_answer(entry, "output", self._task, where)
-            if answer is not None:
-                golds[name] = answer
-        note_repeats(ids, "query")
-        return golds
 
     def _read_profiles(self) -> Mapping[str, object]:
         """Unchecked profile texts by user id; the file is optional."""
@@ -183,8 +174,11 @@ class _Reader:
         try:
             return read_json(self._folder / name)
         except DataError as error:
-            self._faults.lines.append(f"{error}{f'; {error.hint}' if error.hint else ''}")
+            self._note(error)
             return None
+
+    def _note(self, error: DataError) -> None:
+        self._faults.lines.append(f"{error}{f'; {error.hint}' if error.hint else ''}")
 
     def _place(self, name: str) -> Place:
         return Place(self._faults, str(self._folder / name))

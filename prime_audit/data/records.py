@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from prime_audit.core import check_id, parse_json, plural, read_text
 from prime_audit.data.tasks import Item, Task
@@ -16,14 +17,21 @@ ALIKE = 3
 PLACES = 5
 # What differs between faults of one kind: ids in quotes, line numbers and counts, and not a file's name.
 _VARYING = re.compile(r"'[^']*'|(?<=[:\[ ])\d+")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _LINE = re.compile(r":(\d+)|line (\d+)")
 
 
 @dataclass
 class Faults:
-    """Everything that is wrong with a set of files, in the order in which it was found."""
+    """Everything that is wrong with a set of files, in the order in which it was found.
+
+    Attributes:
+        lines: One fault each: its place and what is wrong.
+        empty: Number of past items that were left out because they hold no text or no answer.
+    """
 
     lines: list[str] = field(default_factory=list)
+    empty: int = 0
 
     def raise_any(self, what: str) -> None:
         """Raise one error with the number of faults and the first 50 lines about them, if there are any.
@@ -219,7 +227,7 @@ def read_text_field(record: Mapping[str, object], key: str, place: Place) -> str
     if not value.strip():
         place.at(key).fault("empty text")
         return None
-    if any(0xD800 <= ord(char) <= 0xDFFF for char in value):
+    if not value.isascii() and _SURROGATE.search(value):
         place.at(key).fault("broken Unicode (half of a surrogate pair)")
         return None
     return value.strip()
@@ -248,6 +256,26 @@ def read_answer(record: Mapping[str, object], key: str, task: Task, place: Place
     return answer
 
 
+def read_said(record: Mapping[str, object], key: str, place: Place) -> str | None:
+    """Return what a model said: any text, or a number as its digits.
+
+    Args:
+        record: The object.
+        key: The key of the text.
+        place: Where the object stands.
+
+    Returns:
+        The text, or None after a fault.
+    """
+    value = record.get(key)
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return str(value)
+    if isinstance(value, str):
+        return value
+    place.at(key).fault("missing" if key not in record else f"expected text, found {_kind(value)}")
+    return None
+
+
 def read_item(value: object, layout: Layout, task: Task, needs_answer: bool, place: Place) -> Item | None:
     """Return one record.
 
@@ -270,13 +298,29 @@ def read_item(value: object, layout: Layout, task: Task, needs_answer: bool, pla
         text = _after(text, layout.marker, place.at(layout.input))
     has_answer = record.get(layout.answer) is not None
     answer = read_answer(record, layout.answer, task, place) if has_answer or needs_answer else None
+    date = read_date(record, place)
+    if item_id is None or text is None or (answer is None and (has_answer or needs_answer)) or date is False:
+        return None
+    return Item(id=item_id, input=text, answer=answer, date=date)
+
+
+def read_date(record: Mapping[str, object], place: Place) -> str | Literal[False] | None:
+    """Return when a record was written, as the data give it: a day, a year alone, or nothing.
+
+    Args:
+        record: The object.
+        place: Where it stands.
+
+    Returns:
+        The date as text, None without one, False after a fault.
+    """
     date = record.get("date")
-    if date is not None and (isinstance(date, bool) or not isinstance(date, str | int)):
+    if date is None:
+        return None
+    if isinstance(date, bool) or not isinstance(date, str | int):
         place.at("date").fault(f"expected text, found {_kind(date)}")
-        return None
-    if item_id is None or text is None or (answer is None and (has_answer or needs_answer)):
-        return None
-    return Item(id=item_id, input=text, answer=answer, date=None if date is None else str(date))
+        return False
+    return str(date)
 
 
 def note_repeats(ids: list[tuple[str, Place]], what: str) -> None:

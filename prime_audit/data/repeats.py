@@ -72,7 +72,7 @@ def overlaps(holdout: Holdout, dataset: Dataset) -> list[Overlap]:
         The overlapping pairs in the order of the data. The published protocol holds no record out; there a
         pair is two sharers' records, of which one may stand for a member and the other for a non-member.
     """
-    index = RecordIndex[tuple[str, str]](answers=dataset.task.kind == "text")
+    index = RecordIndex[tuple[str, str]](answers=dataset.task.past.kind == "text")
     paper = holdout.design == "prime-paper"
     for user in dataset.sharers if paper else dataset.users:
         for item in holdout.members(user):

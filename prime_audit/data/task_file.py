@@ -9,7 +9,8 @@ from prime_audit.config import parse_yaml
 from prime_audit.config.explain import describe_fault, nearest
 from prime_audit.config.section import Id
 from prime_audit.core import read_text
-from prime_audit.data.tasks import METRICS, TASKS, Kind, Task
+from prime_audit.data.lamp_tasks import TASKS
+from prime_audit.data.tasks import METRICS, Kind, Task
 from prime_audit.errors import ConfigError
 
 Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]

@@ -1,7 +1,7 @@
 """What is asked of the model: tasks with their prompts, labels, metric and answer length."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from types import MappingProxyType
 from typing import Literal
 
@@ -34,6 +34,8 @@ class Task:
         metric: `accuracy`, `mae` or `rouge_l`; its direction and scale are `prime_audit.utility`'s business.
         max_new_tokens: The longest answer that is generated, in tokens.
         query_marker: In LaMP's files the query's own text follows the first occurrence of this marker.
+        of_history: How a past item is put where it has another form than a query: LaMP-1 asks for one of two
+            references, and a history holds papers. None if both have the same form.
     """
 
     id: str
@@ -46,6 +48,12 @@ class Task:
     metric: str
     max_new_tokens: int
     query_marker: str | None = None
+    of_history: "Task | None" = None
+
+    @property
+    def past(self) -> "Task":
+        """How a past item is put: trained on, searched over, and scored by the attacks."""
+        return self.of_history or self
 
     def prompt(self, input: str, examples: Sequence[Item] = ()) -> str:
         """Return the prompt of one input.
@@ -54,13 +62,14 @@ class Task:
 
         Args:
             input: The text that is asked about.
-            examples: Answered items to show, the best one last.
+            examples: Answered past items to show, the best one last.
 
         Returns:
             A text that ends where the answer begins, without a trailing space.
         """
+        past = self.past
         shown = [
-            f"{self.input_name}: {item.input}\n{self.answer_name}: {item.answer}\n\n" for item in examples
+            f"{past.input_name}: {item.input}\n{past.answer_name}: {item.answer}\n\n" for item in examples
         ]
         return f"{''.join(shown)}{self.instruction}\n{self.input_name}: {input}\n{self.answer_name}:"
 
@@ -76,62 +85,16 @@ class Task:
         return f" {answer}"
 
 
-_TAGS = (
-    "sci-fi",
-    "based on a book",
-    "comedy",
-    "action",
-    "twist ending",
-    "dystopia",
-    "dark comedy",
-    "classic",
-    "psychology",
-    "fantasy",
-    "romance",
-    "thought-provoking",
-    "social commentary",
-    "violence",
-    "true story",
-)
+def described(task: Task) -> dict[str, object]:
+    """Describe a task for digests.
 
-# The instructions are written for this project. LaMP's own, and their markers, come with LaMP's files.
-TASKS: Mapping[str, Task] = MappingProxyType(
-    {
-        "lamp-2": Task(
-            id="lamp-2",
-            title="LaMP-2 movie tagging",
-            kind="choice",
-            instruction=f"Pick the one tag that suits this film. Tags: {', '.join(_TAGS)}.",
-            input_name="Film",
-            answer_name="Tag",
-            labels=_TAGS,
-            metric=METRICS["choice"],
-            max_new_tokens=8,
-            query_marker="description:",
-        ),
-        "lamp-3": Task(
-            id="lamp-3",
-            title="LaMP-3 product rating",
-            kind="number",
-            instruction="How many stars did the author of this review give, from 1 (worst) to 5 (best)?",
-            input_name="Review",
-            answer_name="Stars",
-            labels=("1", "2", "3", "4", "5"),
-            metric=METRICS["number"],
-            max_new_tokens=4,
-            query_marker="review:",
-        ),
-        "lamp-4": Task(
-            id="lamp-4",
-            title="LaMP-4 headline generation",
-            kind="text",
-            instruction="Give this text the headline that its author would choose.",
-            input_name="Text",
-            answer_name="Headline",
-            labels=(),
-            metric=METRICS["text"],
-            max_new_tokens=24,
-            query_marker="article:",
-        ),
-    }
-)
+    Args:
+        task: The task.
+
+    Returns:
+        Its fields; `of_history` only where past items have a form of their own.
+    """
+    fields = asdict(task)
+    if task.of_history is None:
+        del fields["of_history"]
+    return fields

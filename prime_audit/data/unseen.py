@@ -26,7 +26,8 @@ class Unseen:
 def draw_unseen(dataset: Dataset, seeds: Seeds, shots: int, population: int) -> Unseen:
     """Draws known non-members from the targets' queries, which nothing is trained on and no audit scores.
 
-    A query that nearly repeats a record of anybody's history is no known non-member, and is left out.
+    A query that nearly repeats a record of anybody's history is no known non-member, and is left out. Where
+    past items have another form than queries, no query compares with a record, and there are none.
 
     Args:
         dataset: The users.
@@ -37,6 +38,8 @@ def draw_unseen(dataset: Dataset, seeds: Seeds, shots: int, population: int) -> 
     Returns:
         Both parts; fewer records where there are not so many queries, shots first.
     """
+    if dataset.task.of_history is not None:
+        return Unseen((), ())
     index = RecordIndex[tuple[str, str]](answers=dataset.task.kind == "text")
     for user in dataset.users:
         for item in user.history:

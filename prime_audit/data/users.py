@@ -3,14 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
-from typing import Literal
+from typing import Literal, get_args
 
 from prime_audit.core import digest_json
-from prime_audit.data.tasks import Item, Task
+from prime_audit.data.tasks import Item, Task, described
 
-__all__ = ["Dataset", "Item", "Role", "User", "make_dataset", "shortened"]
+__all__ = ["ROLES", "Dataset", "Item", "Role", "User", "make_dataset", "shortened"]
 
 Role = Literal["target", "sharer", "public"]
+ROLES: tuple[Role, ...] = get_args(Role)
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,8 @@ class User:
         id: Safe as a file name.
         role: Personalised for (target), shares a module (sharer), or used for task adaptation (public).
         history: Past items, each with an answer, in the order of the file.
-        queries: What is asked about now; those of a target have answers.
+        queries: What is asked about now; those of a target have answers. Those of sharers are kept where
+            their file has answers too, and are not used; those of public users may adapt the base.
         profile_text: A summary of the person that came with the data. It may describe held-out records,
             so a hold-out design must not show it to a method.
     """
@@ -41,11 +43,13 @@ class Dataset:
         task: What is asked of the model.
         users: Everyone, in the order of the files.
         digest: SHA-256 of the task and of every record.
+        notes: What the reader should know of how the files were read, such as records left out.
     """
 
     task: Task
     users: tuple[User, ...]
     digest: str
+    notes: tuple[str, ...] = ()
 
     @property
     def targets(self) -> tuple[User, ...]:
@@ -84,18 +88,19 @@ class Dataset:
         return {user.id: user for user in self.users}
 
 
-def make_dataset(task: Task, users: Sequence[User]) -> Dataset:
+def make_dataset(task: Task, users: Sequence[User], notes: Sequence[str] = ()) -> Dataset:
     """Put users and task together and digest them.
 
     Args:
         task: The task.
         users: The users; their ids differ.
+        notes: What the reader should know of how the files were read.
 
     Returns:
         The dataset.
     """
-    digest = digest_json({"task": asdict(task), "users": [asdict(user) for user in users]})
-    return Dataset(task=task, users=tuple(users), digest=digest)
+    digest = digest_json({"task": described(task), "users": [asdict(user) for user in users]})
+    return Dataset(task=task, users=tuple(users), digest=digest, notes=tuple(notes))
 
 
 def shortened(users: tuple[User, ...], max_words: int | None) -> tuple[User, ...]:

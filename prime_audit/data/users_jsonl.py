@@ -56,7 +56,7 @@ def _user(
     """One user, or None after a fault."""
     before = len(place.faults.lines)
     role = _role(record, place)
-    history = _items(record, "history", task, place, needs_answer=True, required=True)
+    history = _items(record, "history", task.past, place, needs_answer=True, required=True)
     asked = role == "target"
     queries = _items(record, "queries", task, place, needs_answer=asked, required=asked and needs_queries)
     profile = record.get("profile_text")

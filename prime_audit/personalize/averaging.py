@@ -105,6 +105,6 @@ def _best_scale(context: TargetContext, settings: TaskArithmeticMethod) -> float
         )
     modules = context.modules()
     candidates = np.repeat(np.array(settings.grid)[:, None], len(modules), axis=1)
-    found = utilities(context.base, context.task, items, AdapterBank(modules), candidates)
+    found = utilities(context.base, context.task.past, items, AdapterBank(modules), candidates)
     utility = dict(zip(settings.grid, found, strict=True))
     return min(utility, key=lambda scale: (-utility[scale], abs(scale), scale))

@@ -38,7 +38,7 @@ def lorahub(context: TargetContext, settings: LoraHubMethod) -> Personalisation:
     """
     mixture = Mixture(context.modules(), settings.space)
     items = context.latest(settings.max_items)
-    panel = Panel(context.base, context.task, items)
+    panel = Panel(context.base, context.task.past, items)
     points: list[SearchPoint] = []
 
     def loss(candidates: Floats) -> Floats:

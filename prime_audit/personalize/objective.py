@@ -105,14 +105,14 @@ class Objective:
         Raises:
             ConfigError: The membership gap is asked for and no calibration records were set aside.
         """
-        self._task = context.task
+        self._task = context.task.past
         self._mixture = mixture
         self._settings = settings
         self._items = items
         self.part = part
         self._panel = Panel(
             context.base,
-            context.task,
+            context.task.past,
             items,
             sampling=settings.sampling,
             seeds=Seeds(context.seeds.integer("objective", part)),

@@ -78,10 +78,8 @@ def per_pcs(context: TargetContext, settings: PerPcsMethod) -> Personalisation:
         reason = "the target's history holds no item to assemble from"
         return Personalisation(prompt=context.plain_prompt, reverted=True, reason=reason)
     pieces = load_pieces(context)
-    examples = [
-        Example(prompt=context.plain_prompt(item), completion=context.task.completion(item.answer or ""))
-        for item in items
-    ]
+    past = context.task.past
+    examples = [Example(past.prompt(item.input), past.completion(item.answer or "")) for item in items]
     encoded = encode_all(context.base, examples, "answer")
     batches = [encoded[i : i + settings.batch_size] for i in range(0, len(encoded), settings.batch_size)]
     chosen = [choose(context.base, batch, pieces, settings) for batch in batches]

@@ -86,7 +86,7 @@ class MembershipGap:
                 "privacy: membership-gap needs records of the sharers that the audit does not use",
                 hint="set sharers.calibration, for example to 0.2",
             )
-        self._lm, self._task, self._mixture = context.base, context.task, mixture
+        self._lm, self._task, self._mixture = context.base, context.task.past, mixture
         # The tokens that the audit scores, so that the term speaks about the same leak.
         self._loss = context.loss
         self._examples: list[Example] = []

@@ -97,7 +97,7 @@ def personalize(
     _note_other_base(found, pretrained.name, say)
     context = TargetContext(asked, target, lm, Seeds(seed), module=modules.__getitem__)
     check_history(context, settings, Path(history))
-    base_alone, alone = utility_alone(lm, asked, target.history, modules)
+    base_alone, alone = utility_alone(lm, asked.past, target.history, modules)
     context = _with_best(context, alone, sharers)
     name = kind.label if settings.id == settings.kind else f"{kind.label} ({settings.id})"
     say(f"{name}: merging {len(context.sharers)} of them, those that answer the history best alone")
@@ -239,13 +239,14 @@ def _measure(
 ) -> dict[str, Measured]:
     """Utility before and after, on each part of the history that can be told apart."""
 
-    def after(items: Sequence[Item]) -> float:
-        prompts = [deployed.prompt(item) for item in items]
-        outputs = predict_with(context.base, context.task, prompts, deployed.adapter)
-        return score(context.task, outputs, _golds(items)).primary
+    def after(items: Sequence[Item], task: Task) -> float:
+        own_form = task is not context.task
+        prompts = [task.prompt(item.input) if own_form else deployed.prompt(item) for item in items]
+        outputs = predict_with(context.base, task, prompts, deployed.adapter)
+        return score(task, outputs, _golds(items)).primary
 
     target = context.target
-    found = {"history": Measured(len(target.history), base_alone, after(target.history))}
+    found = {"history": Measured(len(target.history), base_alone, after(target.history, context.task.past))}
     selection = _selection(settings, deployed)
     if selection is not None:
         found["selection"] = selection
@@ -254,7 +255,7 @@ def _measure(
         before, _ = utility_alone(
             context.base, context.task, queries, {context.sharers[0]: context.modules()[0]}
         )
-        found["queries"] = Measured(len(queries), before, after(queries))
+        found["queries"] = Measured(len(queries), before, after(queries, context.task))
     return found
 
 

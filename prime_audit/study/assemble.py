@@ -151,7 +151,9 @@ def _doses(
 def config_digest(bench: Workbench) -> str:
     """Digest of what determines the numbers: the study, its data and its model, wherever they lie."""
     settings = bench.config.model_dump(mode="json", exclude={"report", "run", "gate", "task"})
-    settings["data"].pop("path")
+    # Whom these three select stands in the digest of the data.
+    for name in ("path", "sharers_from", "public"):
+        settings["data"].pop(name)
     settings["model"].pop("base")
     settings["sharers"]["embedder"] = bench.embedder_part
     settings["plug-ins"] = {m.kind: identity for m in bench.config.methods if (identity := identity_of(m))}

@@ -11,7 +11,7 @@ from prime_audit.study.units import Output, Unit
 def finished(unit: Unit, journal: Journal) -> bool:
     """Returns whether a unit is journalled and what it left is still there."""
     entry = journal.get(unit.key)
-    if entry is None:
+    if entry is None or (unit.kept is not None and not unit.kept.exists()):
         return False
     # A method that deploys the plain model leaves no adapter.
     leaves_nothing = unit.artefact is None or entry["output"].get("adapter", "") is None

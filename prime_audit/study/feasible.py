@@ -6,6 +6,7 @@ from prime_audit.errors import ConfigError, DataError
 from prime_audit.modules import promised
 from prime_audit.personalize import METHODS, check_budget, least_starts, selection_size
 from prime_audit.study.feasible_audit import check_audit
+from prime_audit.study.predictions import check_samples
 from prime_audit.study.premise import searching_methods
 from prime_audit.study.remaking import named_by
 from prime_audit.study.workbench import Workbench
@@ -26,6 +27,7 @@ def check_feasible(bench: Workbench) -> None:
     """
     config, dataset = bench.config, bench.dataset
     _check_controls(config)
+    check_samples(bench)
     if not dataset.targets:
         raise ConfigError("the data hold no target", hint="give at least one user the role 'target'")
     merging = [method for method in config.methods if METHODS[method.kind].subject == "sharer"]
@@ -47,6 +49,13 @@ def _check_merging(bench: Workbench) -> None:
     """Refuses a study without sharers enough for its targets and its controls."""
     config, dataset = bench.config, bench.dataset
     wanted, there = config.sharers.per_target, len(dataset.sharers)
+    if not there:
+        names = ", ".join(m.id for m in config.methods if METHODS[m.kind].subject == "sharer")
+        raise ConfigError(
+            f"methods {names} merge sharers' modules, and the data hold no sharer",
+            hint="put LaMP's train split beside its dev split, or name users who share with --sharers "
+            "(data.sharers_from); or leave these methods out",
+        )
     if there < wanted:
         raise ConfigError(
             f"sharers.per_target is {wanted}, but the data hold {there} sharers",

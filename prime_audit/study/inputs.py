@@ -20,7 +20,8 @@ def load_dataset(config: StudyConfig) -> Dataset:
     """Reads or generates the users of a study.
 
     Args:
-        config: The study; without a data path the users are generated.
+        config: The study; without a data path the users are generated, unless a layout says that there are
+            files to be named.
 
     Returns:
         The users with their task.
@@ -29,7 +30,7 @@ def load_dataset(config: StudyConfig) -> Dataset:
         DataError: With every fault of the files.
     """
     task = load_task(config.task)
-    if config.data.path is None:
+    if config.data.path is None and config.data.layout == "auto":
         return generated_dataset(config.data, task, Seeds(WORLD_SEED))
     return read_dataset(config.data, task)
 

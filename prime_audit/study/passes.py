@@ -191,7 +191,7 @@ def _overlap(bench: Workbench, probe: Probe) -> Part:
         found.append(
             generation_overlap(
                 bench.base,
-                bench.dataset.task,
+                bench.dataset.task.past,
                 examples,
                 samples,
                 seed,

@@ -1,7 +1,6 @@
 """Builds the units of a study one by one, each with a key that says what its output depends on."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict
 from functools import partial
 from importlib import metadata
 from typing import Any
@@ -10,13 +9,14 @@ import numpy as np
 
 from prime_audit.config import MethodConfig, PrimeMethod, PrivacyConfig, StudyConfig
 from prime_audit.core import digest_json
-from prime_audit.data import Dataset, Item
+from prime_audit.data import Dataset, Item, described
 from prime_audit.errors import ConfigError
 from prime_audit.modules import GateSettings
 from prime_audit.personalize import METHODS
 from prime_audit.study import work
 from prime_audit.study.counterfactual import score_without
 from prime_audit.study.identity import identity_of
+from prime_audit.study.predictions import answers_path
 from prime_audit.study.premise import attack_candidates, searching_methods
 from prime_audit.study.remaking import named_by, rerun_method
 from prime_audit.study.units import Output, Outputs, Unit, unit_key
@@ -52,7 +52,7 @@ class Planner:
             "model": dict(model),
             "max_tokens": self.config.training.max_tokens,
             "seed": self.config.seed,
-            "task": digest_json(asdict(bench.dataset.task)),
+            "task": digest_json(described(bench.dataset.task)),
             "max_input_words": self.config.data.max_input_words,
         }
 
@@ -76,7 +76,8 @@ class Planner:
             artefact = self.bench.evidence_path(name)
         elif stage == "deploy":
             artefact = self.bench.adapter_path(*name.split("/")[1:])
-        self.units.append(Unit(name=name, stage=stage, key=key, run=run, artefact=artefact))
+        kept = answers_path(self.bench, *name.split("/")[1:]) if stage == "deploy" else None
+        self.units.append(Unit(name=name, stage=stage, key=key, run=run, artefact=artefact, kept=kept))
 
     def adapt(self) -> list[str]:
         """Plans the task adaptation if there is anything public to adapt on; returns its name in a list."""
@@ -88,7 +89,7 @@ class Planner:
             **trainer(),
             "training": self.config.training.model_dump(mode="json"),
             "adaptation": self.config.adaptation.model_dump(mode="json"),
-            "items": digest_items(items),
+            "items": digest_items(item for item, _ in items),
         }
         self.add("adapt", part, (), lambda outputs: work.adapt_base(self.bench, items))
         return ["adapt"]
@@ -275,17 +276,23 @@ def alone(do: Callable[..., Output], *arguments: object) -> Output:
     return do(*arguments[:-1])
 
 
-def adaptation_items(config: StudyConfig, dataset: Dataset) -> list[Item]:
-    """Returns the public users' items that adapt the base: one per user in turn, up to ``max_items``.
+def adaptation_items(config: StudyConfig, dataset: Dataset) -> list[work.Put]:
+    """Returns what adapts the base: the public users' past items, up to ``max_items`` of them.
+
+    Where past items have another form than queries, the answered queries of the public users come with them:
+    nothing else shows the base what is asked.
 
     Args:
         config: The study.
         dataset: Its users.
 
     Returns:
-        History items with an answer, drawn without replacement by the study's seed.
+        Answered items with their forms, drawn without replacement.
     """
-    items = [item for user in dataset.public for item in user.history if item.answer]
+    task = dataset.task
+    items = [(item, task.past) for user in dataset.public for item in user.history if item.answer]
+    if task.of_history is not None:
+        items += [(item, task) for user in dataset.public for item in user.queries if item.answer]
     limit = config.adaptation.max_items
     if limit is None or limit >= len(items):
         return items

@@ -188,7 +188,7 @@ def exposed_of(parts: Mapping[str, Part], kind: CanaryType) -> Exposed:
 
 def _prompt(bench: Workbench, canary: Canary) -> str:
     """What a model reads before a canary, which is the same for all of its type."""
-    task = bench.dataset.task
+    task = bench.dataset.task.past
     prompt = task.prompt(canary.item.input)
     if task.kind != "text":
         # The prompt itself carries the secret, and is trained on.

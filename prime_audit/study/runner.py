@@ -17,6 +17,8 @@ from prime_audit.study.inputs import draw_design, load_dataset
 from prime_audit.study.journal import Journal
 from prime_audit.study.manifest import manifest, now
 from prime_audit.study.plan import plan
+from prime_audit.study.predictions import FOLDER as PREDICTIONS
+from prime_audit.study.predictions import write_predictions
 from prime_audit.study.progress import NO_PROGRESS, Progress
 from prime_audit.study.store import Store, default_store
 from prime_audit.study.units import Unit
@@ -25,7 +27,7 @@ from prime_audit.study.workbench import Workbench
 CONFIG = "config.resolved.yaml"
 DERIVED = ("results.json", "manifest.json", "gate.json", "report.html", "summary.md", "junit.xml")
 PARTS = (CONFIG, "journal.jsonl", *DERIVED)
-FOLDERS = ("evidence", "modules")
+FOLDERS = ("evidence", "modules", PREDICTIONS)
 
 
 def run_study(
@@ -62,6 +64,8 @@ def run_study(
 def _run_locked(config: StudyConfig, out: Path, fresh: bool, progress: Progress, started: str) -> Results:
     # Nothing in the directory is touched before everything that can be refused has been looked at.
     dataset = load_dataset(config)
+    for note in dataset.notes:
+        progress.note(note)
     if not fresh:
         _check_claim(config, out)
     holdout = draw_design(config, dataset)
@@ -84,6 +88,7 @@ def _run_locked(config: StudyConfig, out: Path, fresh: bool, progress: Progress,
         for name in DERIVED:
             (out / name).unlink(missing_ok=True)
     outputs = run_units(units, journal, progress)
+    write_predictions(bench)
     results = assemble(bench, outputs)
     adapted_on = int(outputs["adapt"]["items"]) if "adapt" in outputs else 0
     described = manifest(bench, started, _seconds(units, journal), adapted_on)

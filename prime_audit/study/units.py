@@ -28,6 +28,7 @@ class Unit:
         run: Takes the outputs of the units before it, does the work and returns a small output that is
             JSON-serialisable and holds no user text.
         artefact: The file or folder it leaves; without it the unit counts as not done.
+        kept: What it leaves beside that where the study asks for it.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Unit:
     key: str
     run: Callable[[Outputs], Output]
     artefact: Path | None = None
+    kept: Path | None = None
 
 
 def unit_key(name: str, part: Mapping[str, Any], needs: tuple[str, ...] = ()) -> str:

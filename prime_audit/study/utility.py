@@ -75,12 +75,15 @@ def _primary(
 
 
 def _raw(method: str, dataset: Dataset, by_target: Mapping[str, Output]) -> list[Metric]:
-    """Raw metrics over all queries at once, as LaMP scores them."""
+    """Raw metrics over all queries at once, as LaMP scores them, and over each target's."""
+    values: list[tuple[str | None, Mapping[str, float]]] = [(None, _raw_values(dataset, by_target))]
+    values += [(target, output["raw"]) for target, output in by_target.items()]
     metrics = []
-    for name, value in _raw_values(dataset, by_target).items():
-        direction = "lower" if name in LOWER_IS_BETTER else "higher"
-        fields = {"id": f"utility.{name}", "method": method, "value": value, "direction": direction}
-        metrics.append(Metric.model_validate(fields))
+    for target, raw in values:
+        for name, value in raw.items():
+            direction = "lower" if name in LOWER_IS_BETTER else "higher"
+            fields = {"method": method, "target": target, "value": value, "direction": direction}
+            metrics.append(Metric.model_validate({"id": f"utility.{name}", **fields}))
     return metrics
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from attacks import TokenScores
 from prime_audit.config import MethodConfig, PrivacyConfig, TrainingConfig
 from prime_audit.core import Seeds, digest_bytes
-from prime_audit.data import Item
+from prime_audit.data import Item, Task
 from prime_audit.errors import ModelError
 from prime_audit.models import load_sentence_encoder, score_tokens
 from prime_audit.modules import (
@@ -42,19 +42,23 @@ from prime_audit.personalize import (
     tfidf_embedder,
 )
 from prime_audit.personalize.embedders import Embedder
+from prime_audit.study.predictions import keep_answers
 from prime_audit.study.units import Output
 from prime_audit.study.workbench import Workbench
 from prime_audit.utility import score
 
+# An item with the form in which it is put.
+Put = tuple[Item, Task]
 
-def adapt_base(bench: Workbench, items: Sequence[Item]) -> Output:
-    """Adapts the pretrained model to the task on public users' items."""
+
+def adapt_base(bench: Workbench, items: Sequence[Put]) -> Output:
+    """Adapts the pretrained model to the task on public users' items, each in its form."""
     training = bench.config.training
     settings = bench.config.adaptation
     overrides = {"epochs": settings.epochs, "lr": settings.lr or training.lr}
 
     def write(folder: Path) -> None:
-        examples = [bench.example(item) for item in items]
+        examples = [bench.put(item, task) for item, task in items]
         seed = bench.seeds.integer("adapt")
         module = adapt(bench.pretrained, examples, training.model_copy(update=overrides), seed)
         write_module(module, folder, bench.pretrained.name)
@@ -179,7 +183,7 @@ def _embedder(bench: Workbench) -> Embedder:
     if bench.config.sharers.embedder == "tfidf":
         fitted_on = (*bench.dataset.sharers, *bench.dataset.public)
         return tfidf_embedder([bench.holdout.members(user) for user in fitted_on])
-    return base_embedder(bench.base, bench.dataset.task)
+    return base_embedder(bench.base, bench.dataset.task.past)
 
 
 def outcome(bench: Workbench, method: str, target: str, deployed: Output) -> Outcome:
@@ -250,6 +254,7 @@ def deploy(
     model = bench.pretrained if deployed.on_pretrained else bench.base
     prompts = [deployed.prompt(query) for query in user.queries]
     outputs = predict_with(model, bench.dataset.task, prompts, deployed.adapter)
+    keep_answers(bench, method.id, user, outputs)
     scores = score(bench.dataset.task, outputs, [query.answer or "" for query in user.queries])
     return {
         **_provenance(deployed),

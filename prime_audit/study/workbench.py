@@ -22,6 +22,7 @@ from prime_audit.data import (
     PoolDesign,
     ShadowDesign,
     SwapDesign,
+    Task,
     Unseen,
     User,
     draw_canaries,
@@ -124,7 +125,7 @@ class Workbench:
         if settings is None:
             return CanaryDesign(MappingProxyType({}))
         loss = self.config.training.loss
-        return draw_canaries(self.dataset.sharers, self.dataset.task, loss, self.seeds, settings)
+        return draw_canaries(self.dataset.sharers, self.dataset.task.past, loss, self.seeds, settings)
 
     def designs(self) -> dict[str, dict[str, object]]:
         """Returns the manifest of every design of the study, by the name of its file."""
@@ -175,7 +176,7 @@ class Workbench:
         examples = [example for user in self.holdout.flips for example in self.examples(user)]
         # Queries come last, so that they leave the numbers of the audited tokens as they are.
         queries = [item for user in self.dataset.targets for item in user.queries if item.answer]
-        examples += [self.example(item) for item in queries]
+        examples += [self.put(item, self.dataset.task) for item in queries]
         encoded = encode_all(self.base, examples, "full")
         seen = list(dict.fromkeys(token for one in encoded for token in one.ids))
         size = max(len(self.base.tokenizer), self.base.model.config.get_text_config().vocab_size)
@@ -202,8 +203,11 @@ class Workbench:
         return replace(user, history=self.holdout.members(user), profile_text=None)
 
     def example(self, item: Item) -> Example:
-        """Returns an item as the models train and score it."""
-        task = self.dataset.task
+        """Returns a past item as the models train and score it."""
+        return self.put(item, self.dataset.task.past)
+
+    def put(self, item: Item, task: Task) -> Example:
+        """Returns an item in a task's form, as the models train and score it."""
         return Example(prompt=task.prompt(item.input), completion=task.completion(item.answer or ""))
 
     def examples(self, user: str) -> list[Example]:

@@ -54,8 +54,14 @@ def test_init_in_a_folder_that_is_not_there(tmp_path: Path, capsys: pytest.Captu
 @pytest.mark.parametrize(
     ("what", "expected"),
     [
-        ("studies", {"full", "quickstart", "reviews", "shrinkage"}),
-        ("tasks", {"lamp-2", "lamp-3", "lamp-4"}),
+        (
+            "studies",
+            {
+                *("full", "quickstart", "reviews", "shrinkage"),
+                *(f"lamp-{number}{size}" for number in range(1, 8) for size in ("", "-small")),
+            },
+        ),
+        ("tasks", {"lamp-2n", *(f"lamp-{number}" for number in range(1, 8))}),
         (
             "methods",
             {

@@ -187,7 +187,10 @@ def test_the_nearest_key_is_offered(study: Path) -> None:
         ("training: {epochs: true}\n", "training.epochs: should be a valid integer (it is true)"),
         ("training: {lr: .nan}\n", "training.lr: should be a finite number"),
         ("model: {offline: yes}\n", "model.offline: should be true or false (it is 'yes')"),
-        ("data: {layout: percs}\n", "'percs' is not one of auto, users, per-pcs; did you mean 'per-pcs'?"),
+        (
+            "data: {layout: percs}\n",
+            "'percs' is not one of auto, users, per-pcs, lamp; did you mean 'per-pcs'?",
+        ),
         ("methods: [primee]\n", "'primee' is not one of"),
         ("methods: [primee]\n", "did you mean 'prime'?"),
         ("methods: [{id: x}]\n", "methods[0]: a method is a name or a section with the key 'kind'"),

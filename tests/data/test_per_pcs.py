@@ -77,7 +77,7 @@ def test_every_broken_record_is_reported(tmp_path: Path, per_pcs: SimpleNamespac
     per_pcs.base[0]["profile"] = []
     profile = per_pcs.sharers[0]["profile"]
     profile[0]["score"] = "6"
-    profile[1]["text"] = " \n"
+    profile[1]["text"] = 7
     profile[2] = "text"
     del profile[3]["score"]
     per_pcs.sharers[1] = {"user_id": "21", "profile": [*per_pcs.sharers[1]["profile"], {"id": "22000"}]}
@@ -90,7 +90,7 @@ def test_every_broken_record_is_reported(tmp_path: Path, per_pcs: SimpleNamespac
     assert faults(per_pcs.write(tmp_path / "d")) == [
         "user_base_LLM.json[0].profile: empty: a user needs a history",
         f"{anchor}[0].profile[0].score: not one of the 5 labels of lamp-3",
-        f"{anchor}[0].profile[1].text: empty text",
+        f"{anchor}[0].profile[1].text: expected text, found a number",
         f"{anchor}[0].profile[2]: expected an object, found text",
         f"{anchor}[0].profile[3].score: missing",
         f"{anchor}[1].profile[4].text: missing",

@@ -21,10 +21,16 @@ max_new_tokens: 4
 
 def test_the_registry_holds_lamps_labels_and_metrics() -> None:
     assert {name: (task.id, task.kind, task.metric, len(task.labels)) for name, task in TASKS.items()} == {
+        "lamp-1": ("lamp-1", "choice", "accuracy", 2),
         "lamp-2": ("lamp-2", "choice", "accuracy", 15),
+        "lamp-2n": ("lamp-2n", "choice", "accuracy", 15),
         "lamp-3": ("lamp-3", "number", "mae", 5),
         "lamp-4": ("lamp-4", "text", "rouge_l", 0),
+        "lamp-5": ("lamp-5", "text", "rouge_l", 0),
+        "lamp-6": ("lamp-6", "text", "rouge_l", 0),
+        "lamp-7": ("lamp-7", "text", "rouge_l", 0),
     }
+    assert TASKS["lamp-2n"].labels[::14] == ("food & drink", "healthy living")
     assert TASKS["lamp-2"].labels[:2] == ("sci-fi", "based on a book")
     assert TASKS["lamp-2"].labels[-1] == "true story"
 
@@ -61,6 +67,13 @@ def test_a_number_task_scales_by_its_own_labels(tmp_path: Path) -> None:
     path.write_text(OWN.replace("choice", "number").replace("[no, yes, 3]", "[0, 5, 10]"))
     task = load_task(path)
     assert score(task, ["5", "none"], ["10", "0"]).per_item.tolist() == [0.5, 0.0]
+
+
+def test_a_text_task_needs_no_labels(tmp_path: Path) -> None:
+    path = tmp_path / "t.yaml"
+    path.write_text(OWN.replace("choice", "text").replace("labels: [no, yes, 3]\n", ""))
+    task = load_task(path)
+    assert (task.kind, task.metric, task.labels, task.past) == ("text", "rouge_l", (), task)
 
 
 @pytest.mark.parametrize(
