@@ -149,6 +149,14 @@ class CanariesConfig(Section):
         return self
 
 
+class MaliciousConfig(Section):
+    """A merger who cheats, on the merges that planted secrets are looked for in.
+
+    The merger deploys a victim's module alone, or crafts one module out of those that were shared, which a
+    method then merges as it would any other.
+    """
+
+
 class AuditConfig(Section):
     """What is attacked, how members are drawn, and which controls stand beside the methods.
 
@@ -174,6 +182,7 @@ class AuditConfig(Section):
     swaps: SwapsConfig | None = None
     pools: PoolsConfig | None = None
     canaries: CanariesConfig | None = None
+    malicious: MaliciousConfig | None = None
     linkage: bool = False
     prompt_leak: bool = False
     premise: Count | None = None
@@ -204,6 +213,8 @@ class AuditConfig(Section):
     def _consistent(self) -> Self:
         if self.primary is not None and self.primary not in self.attack_ids:
             raise ValueError(f"'primary' is {self.primary}, which is not among the attacks")
+        if self.malicious is not None and self.canaries is None:
+            raise ValueError("'malicious' brings out planted secrets and needs 'canaries'")
         for what, ids in (("attack", self.attack_ids), ("control", self.controls)):
             if repeated := first_repeated(ids):
                 raise ValueError(f"{what} '{repeated}' is listed twice")

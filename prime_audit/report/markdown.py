@@ -10,6 +10,7 @@ from prime_audit.report.parts import Table
 from prime_audit.report.sections.attacks import attacks_table
 from prime_audit.report.sections.canaries import canary_tables
 from prime_audit.report.sections.linkage import linkage_tables
+from prime_audit.report.sections.malicious import malicious_tables
 from prime_audit.report.sections.methods import methods_table
 from prime_audit.report.source import Source
 from prime_audit.results import Results
@@ -41,7 +42,7 @@ def render_markdown(results: Results, manifest: Mapping[str, object], gate: Gate
         lines += ["### Attacks", "", *_table(attacks_table(source))]
     else:
         lines += ["### Methods", "", *_table(methods_table(source))]
-        for table in canary_tables(source):
+        for table in (*canary_tables(source), *malicious_tables(source)):
             lines += ["", f"### {table.caption}", "", *_table(table)]
     return "\n".join(lines).rstrip("\n") + "\n"
 

@@ -40,6 +40,7 @@ from prime_audit.study.doses import dose_metrics
 from prime_audit.study.epsilon_metrics import epsilon_bounds, epsilon_findings, epsilon_metrics
 from prime_audit.study.identity import identity_of
 from prime_audit.study.linking import linking_metrics
+from prime_audit.study.malicious_metrics import malicious_metrics
 from prime_audit.study.plan_attacks import CONTROL_BASE
 from prime_audit.study.planner import OWN_MODULE, PLACEBO, WITHOUT
 from prime_audit.study.premise import premise_metrics, searching_methods
@@ -105,6 +106,7 @@ def assemble(bench: Workbench, outputs: Outputs) -> Results:
             *canary_metrics(bench, planted),
             *discovery_metrics(bench, outputs),
             *precision_metrics(bench, outputs),
+            *malicious_metrics(bench, outputs, planted),
             *share_metrics(outputs),
             *epsilon_metrics(bounds, planted_share(outputs)),
             *linking_metrics(outputs),

@@ -114,14 +114,25 @@ def seen_by_method(bench: Workbench, outputs: Outputs) -> SeenByMethod:
     for method, names in sorted(units.items(), key=lambda unit: unit[0] != CONTROL_BASE):
         rows: dict[str, list[Seen]] = defaultdict(list)
         for name in names:
-            for one in _seen(bench, name, outputs[name], known):
+            for one in seen_in(bench, name, outputs[name], known):
                 rows[one.canary.id].append(one)
         found[method] = [_averaged(several) for several in rows.values()]
         known = known or {one.canary.id: one.stands_out for one in found[method]}
     return found
 
 
-def _seen(bench: Workbench, name: str, output: Output, known: Mapping[str, float]) -> Iterator[Seen]:
+def seen_in(bench: Workbench, name: str, output: Output, known: Mapping[str, float]) -> Iterator[Seen]:
+    """Reads what one model shows of each canary.
+
+    Args:
+        bench: The workbench.
+        name: The unit that asked it.
+        output: The unit's output: of whom, and who stands in the model with a negative weight.
+        known: How far each canary stands out in the base, by id.
+
+    Returns:
+        A figure of each kind per canary, by type and user.
+    """
     settings, users = bench.config.audit.canaries, output["users"]
     parts = bench.parts(name)
     for kind in settings.types if settings else ():

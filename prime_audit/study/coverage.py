@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from prime_audit.audit import AuditTables
 from prime_audit.results import Coverage, Gap, Reverted
+from prime_audit.study.malicious_metrics import malicious_gaps
 from prime_audit.study.plan_attacks import CONTROL_BASE
 from prime_audit.study.planner import WITHOUT
 from prime_audit.study.remaking import bound_to_records
@@ -62,7 +63,7 @@ def coverage(bench: Workbench, tables: AuditTables, outputs: Outputs) -> Coverag
         if not (method == CONTROL_BASE and (method, attack) in attacked_keys)
     ]
     skipped += tables.unmade
-    planted = list(_planted(bench, outputs))
+    planted = [*_planted(bench, outputs), *malicious_gaps(outputs)]
     skipped += [gap for gap, some in planted if not some]
     run = (*methods, *dict.fromkeys(attacked), *(gap.id for gap, some in planted if some))
     reverted = {

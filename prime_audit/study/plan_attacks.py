@@ -9,6 +9,7 @@ from prime_audit.personalize import METHODS
 from prime_audit.study import linking, passing, planting, pooling, prompting, shading, swapping
 from prime_audit.study.identity import identity_of
 from prime_audit.study.passes import MEASURED, NOT_OF_BASE, parts_needed
+from prime_audit.study.plan_malicious import plan_malicious
 from prime_audit.study.planner import (
     OWN_MODULE,
     Planner,
@@ -307,6 +308,9 @@ def _canaries(planner: Planner, adapted: Sequence[str], trained: Sequence[str], 
 
         needs = (deploy, *planted, *trained, *gates)
         planner.add(name, {**part, "code": identity_of(method)}, needs, run)
+    if planner.config.audit.malicious is not None:
+        merging = [(m, t) for m, t in attacked(planner) if METHODS[m.kind].subject == "sharer"]
+        plan_malicious(planner, merging, part, (*trained, *gates))
 
 
 def _linkage(planner: Planner, trained: Sequence[str]) -> None:

@@ -60,7 +60,7 @@ def train_planted(bench: Workbench, user: str, privacy: PrivacyConfig | None) ->
 
 def expose_base(bench: Workbench, name: str) -> Output:
     """Asks the base about every canary: it was trained on none of them."""
-    return _expose(bench, name, list(bench.canaries.canaries), ((), ()))
+    return expose(bench, name, list(bench.canaries.canaries), ((), ()))
 
 
 def expose_own(bench: Workbench, name: str, user: str) -> Output:
@@ -76,7 +76,7 @@ def expose_own(bench: Workbench, name: str, user: str) -> Output:
     """
     members = bench.holdout.members(bench.dataset.user(user))
     share = bench.canaries.share_of_tokens(user, members, partial(_trained_tokens, bench))
-    return {**_expose(bench, name, [user], ((_planted(bench, user),), (1.0,))), "planted_share": share}
+    return {**expose(bench, name, [user], ((planted_module(bench, user),), (1.0,))), "planted_share": share}
 
 
 def _trained_tokens(bench: Workbench, item: Item) -> int:
@@ -112,41 +112,54 @@ def expose_merge(
     weights = dict(zip(deployed["sources"], deployed["weights"], strict=True))
     users = [user for user in similarity if user in bench.canaries.canaries and weights.get(user)]
     if not users:
-        return _skipped(bench, name, "no sharer with canaries is merged in it")
+        return skipped(bench, name, "no sharer with canaries is merged in it")
     turned = [user for user in users if weights[user] < 0]
     adapter = read_module(bench.adapter_path(method.id, target))
     sources = deployed["sources"]
     if is_weighted_sum(adapter, [bench.module(source) for source in sources], deployed["weights"]):
-        planted = [_planted(bench, user) for user in sources]
-        return {**_expose(bench, name, users, (planted, deployed["weights"]), target), "turned": turned}
+        planted = [planted_module(bench, user) for user in sources]
+        return {**expose(bench, name, users, (planted, deployed["weights"]), target), "turned": turned}
     why = bound_to_records(method)
     if named_by(method) is not None:
         why = "it is built from another method's merge, which is no weighted sum"
     if why:
-        return _skipped(bench, name, f"its merge cannot be made again of planted modules: {why}")
-    loaded = {user: _planted(bench, user) for user in similarity}
+        return skipped(bench, name, f"its merge cannot be made again of planted modules: {why}")
+    loaded = {user: planted_module(bench, user) for user in similarity}
     context = replace(context_of(bench, method, target, similarity), module=loaded.__getitem__)
     made = carry_out(METHODS[method.kind], context, method).adapter
     merge: Merge = ((), ()) if made is None else ((made,), (1.0,))
-    found = _expose(bench, name, users, merge, target)
+    found = expose(bench, name, users, merge, target)
     return {**found, "turned": turned, "reverted": made is None}
 
 
-def _planted(bench: Workbench, user: str) -> LoraModule:
-    """The planted module; the audited one of a sharer who carries no canary."""
+def planted_module(bench: Workbench, user: str) -> LoraModule:
+    """Returns the planted module; the audited one of a sharer who carries no canary."""
     if user not in bench.canaries.canaries:
         return bench.module(user)
     return trained_alike(bench, plant_unit(user), user)
 
 
-def _skipped(bench: Workbench, name: str, reason: str) -> Output:
+def skipped(bench: Workbench, name: str, reason: str) -> Output:
+    """Writes that nothing was asked, and returns why."""
     bench.save_parts(name, {})
     return {"users": [], "skipped": reason}
 
 
-def _expose(
+def expose(
     bench: Workbench, name: str, users: Sequence[str], merge: Merge, target: str | None = None
 ) -> Output:
+    """Asks a merge about the canaries of some sharers, and writes what it says.
+
+    Args:
+        bench: The workbench.
+        name: The unit's name, under which the evidence is written.
+        users: The sharers.
+        merge: Modules and their weights; none for the base.
+        target: Whose queries are answered and searched for secrets too; None for nobody's.
+
+    Returns:
+        Whose canaries were asked for, and what the answers hold.
+    """
     settings = bench.config.audit.canaries
     parts: dict[str, Part] = {}
     for kind in settings.types if settings else ():

@@ -39,6 +39,7 @@ AUDIT = {
     "controls": ["own-module"],
     "canaries": CANARIES,
     "linkage": True,
+    "malicious": {},
 }
 SECTIONS: dict[str, Any] = {
     "methods": METHODS,
@@ -115,7 +116,7 @@ def test_every_model_is_asked_or_says_why_not(run: Path, results: Results) -> No
 
 def test_the_membership_arm_has_not_seen_them(run: Path, tmp_path: Path) -> None:
     home = tmp_path
-    audit = {key: value for key, value in AUDIT.items() if key not in ("canaries", "linkage")}
+    audit = {key: value for key, value in AUDIT.items() if key not in ("canaries", "linkage", "malicious")}
     finished = run_cli("evaluate", write_study(home, **{**SECTIONS, "audit": audit}), home=home)
     assert finished.code == 0, finished.stderr
     with_canaries, plain = load_results(run), load_results(home / "reports" / "small")
@@ -148,6 +149,30 @@ def test_sampled_text_is_searched_beside_the_base(results: Results) -> None:
         assert own.ci is not None
         assert one(results, f"{name}_p", "control-own-module", repetitions=32).value is not None
     assert one(results, "pii.precision", "control-base").status == "undefined"
+
+
+def test_a_crafted_module_turns_an_average_into_the_victims_own(run: Path, results: Results) -> None:
+    units = [json.loads(line) for line in (run / "journal.jsonl").read_text().splitlines()]
+    said = {u["unit"]: u["output"] for u in units if str(u.get("unit", "")).startswith("cheat/")}
+    # Two sharers: half of V, and half of a module that is V.
+    assert said["cheat/uniform/target-01"]["weight"] == pytest.approx(0.5, abs=1e-6)
+    assert said["cheat/uniform/target-01"]["share"] == pytest.approx(1.0, abs=1e-6)
+    gains = [one(results, "malicious.gain", "uniform", arm=arm) for arm in ("weights", "module")]
+    assert all(gain.value is not None for gain in gains)
+    honest, attacked = (
+        one(results, f"malicious.{name}", "uniform", arm="module").value for name in ("honest", "exposure")
+    )
+    assert honest is not None
+    assert attacked is not None
+    assert attacked - honest == pytest.approx(gains[1].value, abs=1e-9)
+    assert one(results, "malicious.completed", "uniform", arm="module").n is not None
+    assert "uniform/malicious" in results.coverage.run
+
+
+def test_a_cheating_merger_needs_secrets_to_steal(tmp_path: Path) -> None:
+    path = write_study(tmp_path, **{**SECTIONS, "audit": {"malicious": {}}})
+    with pytest.raises(ConfigError, match="'malicious' brings out planted secrets and needs 'canaries'"):
+        load_study(str(path))
 
 
 def test_findings_name_planted_secrets(results: Results) -> None:

@@ -1,0 +1,85 @@
+"""A merger who cheats: one crafted module makes a victim's planted secrets come out of a merge."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from prime_audit.config import MethodConfig
+from prime_audit.modules import LoraModule, export
+from prime_audit.personalize import METHODS, carry_out
+from prime_audit.study.planting import Merge, expose, planted_module, skipped
+from prime_audit.study.units import Output
+from prime_audit.study.work import context_of
+from prime_audit.study.workbench import Workbench
+
+
+def cheat_unit(method: str, target: str) -> str:
+    """Returns the name of the unit that makes a target's merge with a crafted module in it."""
+    return f"cheat/{method}/{target}"
+
+
+def cheat(
+    bench: Workbench, name: str, method: MethodConfig, target: str, similarity: Mapping[str, float]
+) -> Output:
+    """Makes a target's merge again with a crafted module in the place of one sharer's, and asks it.
+
+    The merger (A0) holds the files of all modules. The victim is the most similar sharer with planted
+    secrets; the module of the least similar one is replaced by the merger's own. The method then searches, or
+    averages, as it always does: it does not know. The setting is that of 2502.16094, where a merger steals
+    from whoever shares a module; here nothing is trained for it.
+
+    Args:
+        bench: The workbench.
+        name: The unit's name, under which the evidence is written.
+        method: The method.
+        target: The target.
+        similarity: The sharers selected for the target, most similar first.
+
+    Returns:
+        The victim, the weight that the method gives to the crafted module, how much of the victim's module is
+        in the merge by both ways, and whether the method fell back to the base; or ``skipped`` with the
+        reason.
+    """
+    victim = next((user for user in similarity if user in bench.canaries.canaries), None)
+    if victim is None:
+        return skipped(bench, name, "no sharer with canaries is selected for it")
+    others = [user for user in similarity if user != victim]
+    if not others:
+        return skipped(bench, name, "the victim is the only sharer in it")
+    own = {user: planted_module(bench, user) for user in similarity}
+    accomplice, honest = others[-1], others[:-1]
+    factor = getattr(method, "space", "exact") == "factor"
+    crafted = craft(own[victim], [own[user] for user in honest], own[victim].rank if factor else None)
+    loaded = {**own, accomplice: replace(crafted, origin=accomplice)}
+    context = replace(context_of(bench, method, target, similarity), module=loaded.__getitem__)
+    made = carry_out(METHODS[method.kind], context, method)
+    held = dict(zip(made.sources, made.weights, strict=True))
+    weight = float(held.get(accomplice, 0.0))
+    share = float(held.get(victim, 0.0)) + weight * len(others)
+    merge: Merge = ((), ()) if made.adapter is None else ((made.adapter,), (1.0,))
+    about: dict[str, Any] = {
+        "victim": victim,
+        "weight": weight,
+        "share": share,
+        "turned": [victim] if share < 0 else [],
+        "reverted": made.adapter is None,
+    }
+    return {**expose(bench, name, [victim], merge), **about}
+
+
+def craft(victim: LoraModule, honest: Sequence[LoraModule], rank: int | None = None) -> LoraModule:
+    """Crafts a module that turns an average with other people's modules into the victim's own.
+
+    With k = 2 + len(honest) modules in the average, X = (k - 1) V - Σ Mᵢ, so that
+    (V + Σ Mᵢ + X) / k = V. With any other weights w the merge holds w_V + (k - 1) w_X of V.
+
+    Args:
+        victim: V.
+        honest: Mᵢ, the other modules in the merge.
+        rank: The rank that it is cut to by SVD; None keeps everything.
+
+    Returns:
+        The crafted module.
+    """
+    weights = [1.0 + len(honest), *[-1.0] * len(honest)]
+    return export([victim, *honest], weights, rank=rank)

@@ -1,0 +1,42 @@
+"""Plans what a cheating merger does: one more merge per method and target, with a crafted module in it."""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from prime_audit.config import MethodConfig
+from prime_audit.study import malicious
+from prime_audit.study.identity import identity_of
+from prime_audit.study.planner import Planner
+from prime_audit.study.planting import plant_unit
+from prime_audit.study.remaking import bound_to_records, named_by
+from prime_audit.study.units import Output, Outputs
+
+
+def plan_malicious(
+    planner: Planner,
+    attacked: Sequence[tuple[MethodConfig, str]],
+    part: Mapping[str, Any],
+    needs: Sequence[str],
+) -> None:
+    """Plans the merges with a crafted module.
+
+    Args:
+        planner: Holds the units that these follow.
+        attacked: Merging methods and targets whose merges of planted modules are asked about secrets.
+        part: What the units that ask them depend on.
+        needs: Units that train what is merged.
+    """
+    bench = planner.bench
+    planted = [plant_unit(user) for user in bench.canaries.canaries]
+    for method, target in attacked:
+        if named_by(method) is not None or bound_to_records(method):
+            continue
+
+        def run(outputs: Outputs, name: str, method: MethodConfig = method, target: str = target) -> Output:
+            return malicious.cheat(bench, name, method, target, outputs["select"]["selected"][target])
+
+        name = malicious.cheat_unit(method.id, target)
+        own = {**part, "code": identity_of(method), "cheat": 1}
+        # What the method may see is what the honest deployment saw.
+        planner.add(name, own, (f"deploy/{method.id}/{target}", *planted, *needs), partial(run, name=name))
