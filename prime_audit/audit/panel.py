@@ -44,6 +44,7 @@ class Panel:
         backed_off: Share of the scores that are another attack's, for want of what this one reads.
         no_interval: Why no interval is given, where the users do not stand for independent records. They hold
             the same records then, each of which is counted once.
+        places: Where each user's scored records stand in the user's audited history.
     """
 
     users: tuple[UserScores, ...]
@@ -53,6 +54,7 @@ class Panel:
     copies_loss: bool
     backed_off: float = 0.0
     no_interval: str = ""
+    places: tuple[NDArray[np.int64], ...] = ()
 
     @property
     def members(self) -> int:
@@ -117,6 +119,7 @@ def build_panel(scored: Sequence[Scored], flips: Flips, attack: Attack, loss: At
         oriented=not attack.oriented and any(sign < 0 for entry in scored for sign in entry.signs),
         copies_loss=bool(alike) and float(np.mean(alike)) >= 0.99,
         backed_off=float(np.concatenate(backed).mean()) if backed else 0.0,
+        places=tuple(np.flatnonzero(masks[user.user]) for user in users),
     )
 
 

@@ -58,7 +58,11 @@ class ModelConfig(Section):
 
 
 class TrainingConfig(Section):
-    """How modules are trained: LoRA rank and alpha, learning rate, passes over the data, scored tokens."""
+    """How modules are trained: LoRA rank and alpha, learning rate, passes over the data, scored tokens.
+
+    `seed: null` takes the study's seed. Another one trains and searches anew on the same users, coin flips and
+    base, which shows how much of a difference between two runs is chance.
+    """
 
     rank: Count = 8
     alpha: Positive = 8.0
@@ -68,6 +72,7 @@ class TrainingConfig(Section):
     batch_size: Count = 8
     target_modules: Annotated[tuple[str, ...], Field(min_length=1)] = ("q_proj", "k_proj", "v_proj", "o_proj")
     max_tokens: Annotated[int, Field(ge=16)] = 512
+    seed: Annotated[int, Field(ge=0, lt=2**63)] | None = None
 
 
 class AdaptationConfig(Section):
