@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from prime_audit.audit.membership import why_undefined
 from prime_audit.audit.panel import Flips, Panel
 from prime_audit.audit.verdict import TestKey
-from prime_audit.results import Scores, UserRecords, record_name
+from prime_audit.results import Scores, ScoreSet, UserRecords, UserRows, record_name
 
 
 def kept_scores(
@@ -21,7 +21,8 @@ def kept_scores(
     Returns:
         The scores; records go by digests of their ids.
     """
-    sets = []
+    sets: list[ScoreSet] = []
+    named: set[str] = set()
     for (subject, method, attack), panel in panels.items():
         if why_undefined(panel) or not panel.places:
             continue
@@ -33,9 +34,10 @@ def kept_scores(
                 for place, score in zip(places.tolist(), scores.tolist(), strict=True):
                     row[place] = score
                 rows.append(tuple(row))
-            users.append({"user": user.user, "scores": tuple(rows)})
-        sets.append({"method": method, "attack": attack, "subject": subject, "users": tuple(users)})
-    named = {rows["user"] for one in sets for rows in one["users"]}
+            users.append(UserRows(user=user.user, scores=tuple(rows)))
+        named |= {user.user for user in panel.users}
+        fields = {"method": method, "attack": attack, "subject": subject, "users": tuple(users)}
+        sets.append(ScoreSet.model_validate(fields))
     listed = {
         user: UserRecords(
             records=tuple(record_name(user, record) for record in records[user]),
@@ -44,4 +46,4 @@ def kept_scores(
         for user in records
         if user in named
     }
-    return Scores.model_validate({"users": listed, "sets": tuple(sets)})
+    return Scores(users=listed, sets=tuple(sets))
