@@ -58,9 +58,9 @@ class World:
     stays when a module is trained again, `wander` by how much the gap moves with the training seed.
     """
 
-    flips: Mapping[str, np.ndarray]  # type: ignore[type-arg]
-    own: Mapping[str, np.ndarray]  # type: ignore[type-arg]
-    ease: np.ndarray  # type: ignore[type-arg]
+    flips: Mapping[str, np.ndarray]
+    own: Mapping[str, np.ndarray]
+    ease: np.ndarray
     gap: float = 0.6
     common: float = 0.7
     wander: float = 0.05
@@ -135,7 +135,7 @@ def _auc(attack: str, users: Sequence[UserScores]) -> Metric:
     )
 
 
-def _utility(values: np.ndarray) -> list[Metric]:  # type: ignore[type-arg]
+def _utility(values: np.ndarray) -> list[Metric]:
     fields = {"id": "utility.primary", "method": "prime", "direction": "higher"}
     own = [{**fields, "target": f"t{i}", "value": float(v)} for i, v in enumerate(values)]
     return [Metric.model_validate(one) for one in ({**fields, "value": float(values.mean())}, *own)]
