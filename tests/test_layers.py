@@ -30,7 +30,7 @@ BESIDE = {
 # Stands beside `study`: neither may import the other.
 LAST = {"bring": set(ORDER) - {"study"}}
 MAY_USE_RESULTS = {"audit", "study", "bring"}
-MAY_USE_ATTACKS = {*ORDER[ORDER.index("models") :], *LAST}
+MAY_USE_ATTACKS = {*ORDER[ORDER.index("models") :], *LAST, "gate"}
 FREE = {"api", "cli", "__init__", "__main__"}
 SOURCES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 

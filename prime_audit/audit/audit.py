@@ -44,6 +44,7 @@ class AuditTables:
     lacking: dict[Key, tuple[str, ...]] = field(default_factory=dict)
     partial: dict[Key, tuple[int, int]] = field(default_factory=dict)  # models attacked, and all of them
     unmade: list[Gap] = field(default_factory=list)  # controls that the records do not allow
+    panels: dict[TestKey, Panel] = field(default_factory=dict)  # of the methods, for a later run to compare
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,7 @@ def audit(
             tests["alarms"][group.subject, CONTROL_BLIND, BLIND.id] = group.seen
         elif group.seen is not None:
             tables.unmade.append(Gap(id=f"{CONTROL_BLIND}/{group.subject}", reason=group.seen))
+    tables.panels = tests["methods"]
     _judge(tables, tests, lacking, seeds, draws, primary)
     return tables
 

@@ -1,7 +1,7 @@
 """From evidence to panels: each user's records with their scores against every target that holds the user."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,8 +44,7 @@ class Panel:
         backed_off: Share of the scores that are another attack's, for want of what this one reads.
         no_interval: Why no interval is given, where the users do not stand for independent records. They hold
             the same records then, each of which is counted once.
-        records: By user, what tells the scored records from others of the same user; a user without an entry
-            has every record scored.
+        places: Where each user's scored records stand in the user's audited history.
     """
 
     users: tuple[UserScores, ...]
@@ -55,7 +54,7 @@ class Panel:
     copies_loss: bool
     backed_off: float = 0.0
     no_interval: str = ""
-    records: Mapping[str, bytes] = field(default_factory=dict)
+    places: tuple[NDArray[np.int64], ...] = ()
 
     @property
     def members(self) -> int:
@@ -120,7 +119,7 @@ def build_panel(scored: Sequence[Scored], flips: Flips, attack: Attack, loss: At
         oriented=not attack.oriented and any(sign < 0 for entry in scored for sign in entry.signs),
         copies_loss=bool(alike) and float(np.mean(alike)) >= 0.99,
         backed_off=float(np.concatenate(backed).mean()) if backed else 0.0,
-        records={user: mask.tobytes() for user, mask in masks.items() if not mask.all()},
+        places=tuple(np.flatnonzero(masks[user.user]) for user in users),
     )
 
 

@@ -65,8 +65,9 @@ def _of_one_membership(panels: Mapping[TestKey, Panel]) -> list[list[TestKey]]:
     """
     groups: list[tuple[dict[str, tuple[bytes, bytes]], list[TestKey]]] = []
     for key in sorted(panels):
-        which = panels[key].records
-        members = {u.user: (which.get(u.user, b""), u.member.tobytes()) for u in panels[key].users}
+        panel = panels[key]
+        which = [places.tobytes() for places in panel.places] or [b""] * len(panel.users)
+        members = {u.user: (w, u.member.tobytes()) for u, w in zip(panel.users, which, strict=True)}
         for known, keys in groups:
             if all(known.get(user, flags) == flags for user, flags in members.items()):
                 known |= members

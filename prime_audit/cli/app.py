@@ -13,7 +13,19 @@ from typing import Annotated, NoReturn
 import typer
 
 from prime_audit import __version__
-from prime_audit.cli import attack, data, evaluate, init, personalize, report, schema, validate
+from prime_audit.cli import (
+    attack,
+    baseline,
+    check,
+    compare,
+    data,
+    evaluate,
+    init,
+    personalize,
+    report,
+    schema,
+    validate,
+)
 from prime_audit.cli import list as listing
 from prime_audit.cli.terminal import Terminal
 from prime_audit.errors import PrimeAuditError
@@ -30,6 +42,9 @@ app = typer.Typer(
 app.command()(evaluate.evaluate)
 app.command()(personalize.personalize)
 app.command()(attack.attack)
+app.command()(check.check)
+app.add_typer(baseline.app, name="baseline")
+app.command()(compare.compare)
 app.command()(report.report)
 app.command()(init.init)
 app.command()(validate.validate)

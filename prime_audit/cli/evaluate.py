@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from prime_audit.cli.check import BaselineOption
+from prime_audit.cli.judging import judge_and_write, raise_verdict
 from prime_audit.cli.options import (
     DataOption,
     SeedOption,
@@ -14,11 +16,10 @@ from prime_audit.cli.options import (
     with_sharers,
 )
 from prime_audit.cli.terminal import Terminal
-from prime_audit.errors import GateFailure, IncompleteError
 
 if TYPE_CHECKING:
     from prime_audit.config import StudyConfig
-    from prime_audit.gate import Gate
+    from prime_audit.gate import Baseline, Gate
     from prime_audit.results import Results
 
 
@@ -32,6 +33,7 @@ def evaluate(
     out: Annotated[
         Path | None, typer.Option("--out", help="Run directory.  [default: reports/<study name>]")
     ] = None,
+    baseline: BaselineOption = None,
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Start again instead of continuing the run in the directory.")
     ] = False,
@@ -51,56 +53,39 @@ def evaluate(
     from prime_audit.api import run_directory
     from prime_audit.config import load_study
     from prime_audit.core import make_private_dir
+    from prime_audit.errors import ConfigError
+    from prime_audit.gate import read_baseline
 
     terminal: Terminal = ctx.obj
     settings = with_sharers(overrides, sharers)
     if include_samples:
         settings.append("report.include_samples=true")
     config = load_study(study, settings, seed, data)
+    # A baseline that cannot be read is better known before hours of work than after them.
+    against = read_baseline(baseline) if baseline is not None else None
+    if against is not None and not config.gate.rules:
+        raise ConfigError(
+            f"{study}: the study has no rules, so nothing would be compared with the baseline",
+            hint="add gate.rules to it, or run `prime-audit check RUN --baseline FILE --rules FILE` after it",
+        )
     run_dir = make_private_dir(run_directory(config, out))
     terminal.say(f"{config.name}: task {config.task}, seed {config.seed}, results go to {run_dir}")
-    results, gate = _evaluate(terminal, config, run_dir, fresh)
+    results, gate = _evaluate(terminal, config, run_dir, against, fresh=fresh)
     if as_json:
         typer.echo((run_dir / "results.json").read_text(encoding="utf-8"), nl=False)
-    _raise_verdict(results, gate, no_fail)
+    raise_verdict(results, gate, no_fail=no_fail)
 
 
 def _evaluate(
-    terminal: Terminal, config: "StudyConfig", run_dir: Path, fresh: bool
+    terminal: Terminal, config: "StudyConfig", run_dir: Path, baseline: "Baseline | None", *, fresh: bool
 ) -> "tuple[Results, Gate | None]":
     from prime_audit import api
-    from prime_audit.cli.outputs import write_outputs
-    from prime_audit.gate import judge, write_gate
+    from prime_audit.gate import load_run
     from prime_audit.report import render_console
 
     with terminal.progress() as progress:
         results = api.evaluate(config, run_dir, fresh=fresh, progress=progress)
-    gate = judge(results, config.gate.rules) if config.gate.rules else None
-    if gate is None:
-        (run_dir / "gate.json").unlink(missing_ok=True)
-    else:
-        write_gate(run_dir / "gate.json", gate)
-    write_outputs(run_dir, results, gate)
+    gate = judge_and_write(run_dir, load_run(run_dir), config.gate.rules, baseline)
     for line in render_console(results, gate, run_dir):
         terminal.say(line)
     return results, gate
-
-
-def _raise_verdict(results: "Results", gate: "Gate | None", no_fail: bool) -> None:
-    """Turn a broken run or a broken rule into the error that carries its exit code."""
-    failed = [gap.id for gap in results.coverage.failed]
-    failed += [f"{metric.method} {metric.id}" for metric in results.metrics if metric.status == "error"]
-    if results.status != "complete" or failed:
-        what = f": {', '.join(failed[:5])}" if failed else ""
-        raise IncompleteError(f"the run is {results.status} and proves nothing about what is missing{what}")
-    if gate is None or gate.verdict == "pass":
-        return
-    broken = [rule for rule in gate.rules if rule.verdict == gate.verdict]
-    count = f"{len(broken)} of {len(gate.rules)} rules"
-    if gate.verdict == "error":
-        raise IncompleteError(
-            f"the gate could not be judged: {count}: {broken[0].metric}: {broken[0].reason}"
-        )
-    if not no_fail:
-        text = f"the gate failed: {count} broken: {broken[0].metric}: {broken[0].reason}"
-        raise GateFailure(text, hint="report.html lists every rule; --no-fail reports without failing")

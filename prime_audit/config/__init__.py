@@ -12,7 +12,7 @@ from prime_audit.config.audit import (
     ShadowsConfig,
     SwapsConfig,
 )
-from prime_audit.config.load import bundled_studies, load_method, load_study
+from prime_audit.config.load import bundled_studies, load_method, load_rules, load_study
 from prime_audit.config.methods import (
     AnyMethod,
     BaseMethod,
@@ -111,6 +111,7 @@ __all__ = [
     "declare_method",
     "installed",
     "load_method",
+    "load_rules",
     "load_study",
     "parse_yaml",
     "study_schema",

@@ -10,7 +10,7 @@ from prime_audit.config.explain import explain, nearest
 from prime_audit.config.families import members, read_member
 from prime_audit.config.methods import MethodSettings
 from prime_audit.config.strict_yaml import parse_yaml
-from prime_audit.config.study import ModelConfig, StudyConfig
+from prime_audit.config.study import GateConfig, ModelConfig, StudyConfig
 from prime_audit.errors import ConfigError
 
 # The keys that may name a file or a folder.
@@ -116,6 +116,31 @@ def _raw(study: str | Path) -> object:
     if isinstance(raw, dict):
         _resolve_paths(raw, path.parent)
     return raw
+
+
+def load_rules(path: Path) -> GateConfig:
+    """Load the gate's rules from a file of their own: a YAML list of rules, or `rules:` with one.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The rules.
+
+    Raises:
+        ConfigError: The file cannot be read, holds no rule, or holds faults; all of them are listed.
+    """
+    raw = parse_yaml(_read(path), str(path))
+    rules = raw.get("rules") if isinstance(raw, dict) and set(raw) == {"rules"} else raw
+    if not isinstance(rules, list) or not rules:
+        raise ConfigError(f"{path}: a rules file is a list of rules", hint="the README shows one")
+    # Checked as part of the smallest study that holds them.
+    whole = {"schema_version": 1, "name": "rules", "task": "none", "gate": {"rules": rules}}
+    try:
+        return StudyConfig.model_validate_json(json.dumps(whole)).gate
+    except ValidationError as error:
+        lines = [line.replace("gate.rules", "rules") for line in explain(error, str(path), [])]
+    raise ConfigError("\n".join(lines), hint="`prime-audit schema study` lists every key of a rule")
 
 
 def _find(study: str | Path) -> Path:

@@ -29,7 +29,7 @@ from prime_audit.config.methods import (
     UniformMethod,
 )
 from prime_audit.config.plugins import METHODS, method_settings, refuse_shadowing
-from prime_audit.config.section import ID_PATTERN, Count, Id, Positive, Section
+from prime_audit.config.section import ID_PATTERN, Count, Id, NotNegative, Positive, Section
 
 _BUILT_IN: tuple[type[MethodSettings], ...] = get_args(AnyMethod)
 METHOD_KINDS: Mapping[str, type[MethodSettings]] = MappingProxyType(
@@ -72,7 +72,11 @@ class ModelConfig(Section):
 
 
 class TrainingConfig(Section):
-    """How modules are trained: LoRA rank and alpha, learning rate, passes over the data, scored tokens."""
+    """How modules are trained: LoRA rank and alpha, learning rate, passes over the data, scored tokens.
+
+    `seed: null` takes the study's seed. Another one trains and searches anew on the same users, coin flips
+    and base, which shows how much of a difference between two runs is chance.
+    """
 
     rank: Count = 8
     alpha: Positive = 8.0
@@ -82,6 +86,7 @@ class TrainingConfig(Section):
     batch_size: Count = 8
     target_modules: Annotated[tuple[str, ...], Field(min_length=1)] = ("q_proj", "k_proj", "v_proj", "o_proj")
     max_tokens: Annotated[int, Field(ge=16)] = 512
+    seed: Annotated[int, Field(ge=0, lt=2**63)] | None = None
 
 
 class AdaptationConfig(Section):
@@ -169,18 +174,34 @@ MethodConfig = Annotated[
 
 
 class GateRule(Section):
-    """Limits for one metric: `min` and `max` are absolute; method and attack narrow the metric down."""
+    """Limits for one metric; `method`, `attack` and `slice` narrow it down.
+
+    `min` and `max` are absolute, `max_increase` and `max_decrease` say how far it may lie from a baseline's.
+    One rule can be `primary`: it is tested at the full level, and all others are corrected together.
+    `severity: warn` leaves the exit code alone. `min_n` asks for that many scored records. `on_missing` says
+    whether a metric without a value is an error (exit code 4) or a failure (3).
+    """
 
     metric: Annotated[str, Field(min_length=1)]
     method: str | None = None
     attack: str | None = None
     min: float | None = None
     max: float | None = None
+    max_increase: NotNegative | None = None
+    max_decrease: NotNegative | None = None
+    slice: dict[str, str | int | float | bool] | None = None
+    primary: bool = False
+    severity: Literal["fail", "warn"] = "fail"
+    min_n: Count | None = None
+    on_missing: Literal["error", "fail"] = "error"
 
     @model_validator(mode="after")
     def _limits(self) -> "GateRule":
-        if self.min is None and self.max is None:
-            raise ValueError("a rule needs 'min' or 'max'")
+        relative = (self.max_increase, self.max_decrease)
+        if all(limit is None for limit in (self.min, self.max, *relative)):
+            raise ValueError("a rule needs 'min', 'max', 'max_increase' or 'max_decrease'")
+        if self.primary and relative == (None, None):
+            raise ValueError("only a rule with 'max_increase' or 'max_decrease' can be 'primary'")
         if self.min is not None and self.max is not None and self.min > self.max:
             raise ValueError("'min' is above 'max'")
         return self
@@ -190,6 +211,12 @@ class GateConfig(Section):
     """The rules that pass or fail a run."""
 
     rules: tuple[GateRule, ...] = ()
+
+    @model_validator(mode="after")
+    def _one_primary(self) -> "GateConfig":
+        if sum(rule.primary for rule in self.rules) > 1:
+            raise ValueError("only one rule can be 'primary': name the one that matters most")
+        return self
 
 
 class ReportConfig(Section):

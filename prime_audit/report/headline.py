@@ -47,7 +47,8 @@ def headline(source: Source) -> Headline:
     if gate is None or (not gate.rules and gate.verdict == "pass"):
         return found
     counts = {
-        verdict: sum(rule.verdict == verdict for rule in gate.rules) for verdict in ("pass", "fail", "error")
+        verdict: sum(rule.verdict == verdict for rule in gate.rules)
+        for verdict in ("pass", "warn", "fail", "error")
     }
     if gate.verdict == "fail":
         return Headline(
@@ -63,8 +64,11 @@ def headline(source: Source) -> Headline:
             f"Gate not judged: {counts['error']} of {plural(len(gate.rules), 'limit')} could not be checked",
             f"{found.words}. {found.detail}",
         )
+    warned = f", with {plural(counts['warn'], 'warning')}" if counts["warn"] else ""
     tone = found.tone if found.tone in ("bad", "warn") else "good"
-    return Headline(tone, found.icon if tone != "good" else "✔", f"Gate passed. {found.words}", found.detail)
+    return Headline(
+        tone, found.icon if tone != "good" else "✔", f"Gate passed{warned}. {found.words}", found.detail
+    )
 
 
 def _found(source: Source) -> Headline:

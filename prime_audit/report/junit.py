@@ -7,6 +7,7 @@ from xml.etree import ElementTree
 from prime_audit.core import printable
 from prime_audit.gate import Gate
 from prime_audit.report import words
+from prime_audit.report.comparison import found_words, limit_words
 from prime_audit.report.source import Source
 from prime_audit.results import Metric, Results
 
@@ -82,16 +83,16 @@ def _run_cases(source: Source) -> Iterator[_Case]:
 
 
 def _gate_cases(gate: Gate) -> Iterator[_Case]:
-    tags = {"pass": "", "fail": "failure", "error": "error"}
+    tags = {"pass": "", "warn": "", "fail": "failure", "error": "error"}
     for rule in gate.rules:
         name = " ".join(
             part for part in (rule.metric, rule.method, rule.attack, rule.subset, rule.side) if part
         )
-        body = (
-            f"value {words.number(rule.value)} ({words.interval(rule.ci)}), limit {rule.side} {rule.limit:g}"
-        )
+        body = f"{found_words(rule)}, {limit_words(rule)}"
+        if rule.verdict == "warn":
+            body = f"warning: {rule.reason}; {body}"
         yield name, tags[rule.verdict], rule.reason, body
-    if gate.verdict == "error" and all(rule.verdict == "pass" for rule in gate.rules):
+    if gate.verdict == "error" and all(rule.verdict in ("pass", "warn") for rule in gate.rules):
         yield "gate", "error", "the run is not complete", "the rules of an incomplete run cannot be judged"
 
 

@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 
-from prime_audit.core import printable
+from prime_audit.core import plural, printable
 from prime_audit.gate import Gate
 from prime_audit.report import words
+from prime_audit.report.comparison import found_words, limit_words
 from prime_audit.report.headline import headline
 from prime_audit.report.parts import Table
 from prime_audit.report.sections.attacks import attacks_table
@@ -16,6 +17,9 @@ from prime_audit.report.source import Source
 from prime_audit.results import Results
 
 _LONGEST_TEXT = 500
+# GitHub takes comments of 64 kB.
+_MOST_BYTES = 59_000
+_ORDER = ("fail", "error", "warn", "pass")
 
 
 def render_markdown(results: Results, manifest: Mapping[str, object], gate: Gate | None = None) -> str:
@@ -34,7 +38,7 @@ def render_markdown(results: Results, manifest: Mapping[str, object], gate: Gate
     lines = [f"## {head.icon} {head.words}", "", code(head.detail), ""]
     task = f"task {code(results.study.task)}, " if results.study.task else ""
     lines += [f"Study {code(results.study.name)}, {task}seed {results.study.seed}.", ""]
-    lines += _findings(source) + _coverage(source) + _gate(gate)
+    lines += _gate(gate) + _findings(source) + _coverage(source)
     if source.pool:
         lines += ["### Whose modules are in it", ""]
         lines += [line for table in linkage_tables(source) for line in _table(table)]
@@ -44,7 +48,19 @@ def render_markdown(results: Results, manifest: Mapping[str, object], gate: Gate
         lines += ["### Methods", "", *_table(methods_table(source))]
         for table in (*canary_tables(source), *malicious_tables(source)):
             lines += ["", f"### {table.caption}", "", *_table(table)]
-    return "\n".join(lines).rstrip("\n") + "\n"
+    return _fitted(lines)
+
+
+def _fitted(lines: list[str]) -> str:
+    """Leave out what comes last where the whole is longer than a comment may be."""
+    size, kept = 0, []
+    for line in lines:
+        size += len(line.encode()) + 1
+        if size > _MOST_BYTES:
+            kept += ["", "Cut here: report.html holds the rest."]
+            break
+        kept.append(line)
+    return "\n".join(kept).rstrip("\n") + "\n"
 
 
 def code(text: str) -> str:
@@ -90,14 +106,19 @@ def _gate(gate: Gate | None) -> list[str]:
             rule.metric,
             rule.method or "every method",
             rule.attack or words.DASH,
-            f"{rule.side} {words.number(rule.limit)}",
-            f"{words.number(rule.value)} ({words.interval(rule.ci)})",
+            limit_words(rule),
+            found_words(rule),
+            words.number(rule.detectable),
             f"{rule.verdict}: {rule.reason}",
         )
-        for rule in gate.rules
+        for rule in sorted(gate.rules, key=lambda rule: _ORDER.index(rule.verdict))
     )
-    head = ("Metric", "Method", "Attack", "Limit", "Value", "Verdict")
-    return ["### Gate", "", *_table(Table("Gate", head, rows)), ""]
+    head = ("Metric", "Method", "Attack", "Allowed", "Found", "Detectable change", "Verdict")
+    lines = ["### Gate", "", *_table(Table("Gate", head, rows)), ""]
+    if gate.baseline is not None:
+        seeds = plural(gate.baseline.runs, "training seed")
+        lines += [f"Compared with a baseline of {seeds}: {code(gate.baseline.reason)}", ""]
+    return lines
 
 
 def _table(table: Table) -> list[str]:

@@ -22,10 +22,21 @@ from prime_audit.results.schema import (
     Study,
     Subject,
 )
+from prime_audit.results.scores import (
+    SCORES_FILE,
+    Scores,
+    ScoreSet,
+    UserRecords,
+    UserRows,
+    read_scores,
+    record_name,
+    write_scores,
+)
 
 __all__ = [
     "CI",
     "SCHEMA_VERSION",
+    "SCORES_FILE",
     "AttackInfo",
     "Coverage",
     "Curve",
@@ -38,14 +49,21 @@ __all__ = [
     "N",
     "Results",
     "Reverted",
+    "ScoreSet",
+    "Scores",
     "Search",
     "SearchPoint",
     "SliceValue",
     "Study",
     "Subject",
+    "UserRecords",
+    "UserRows",
     "plain",
     "read_model",
     "read_results",
+    "read_scores",
+    "record_name",
     "results_schema",
     "write_results",
+    "write_scores",
 ]

@@ -11,6 +11,7 @@ from attacks import ATTACKS
 from prime_audit.audit import AuditTables, Subjects, audit
 from prime_audit.audit.audit import CONTROL_BLIND
 from prime_audit.audit.blind import blind_info
+from prime_audit.audit.kept import kept_scores
 from prime_audit.audit.paper import audit_paper
 from prime_audit.audit.verdict import with_repeats
 from prime_audit.config import MethodConfig, StudyConfig
@@ -22,6 +23,7 @@ from prime_audit.results import (
     Method,
     Metric,
     Results,
+    Scores,
     Search,
     Study,
 )
@@ -61,15 +63,15 @@ CONTROLS = {
 }
 
 
-def assemble(bench: Workbench, outputs: Outputs) -> Results:
-    """Builds the results of a finished study.
+def assemble(bench: Workbench, outputs: Outputs) -> tuple[Results, Scores]:
+    """Builds the results of a finished study, and the scores of single records that they rest on.
 
     Args:
         bench: The workbench.
         outputs: The output of every unit.
 
     Returns:
-        Results that are equal for equal runs: no times, hosts or paths.
+        Results that are equal for equal runs (no times, hosts or paths), and the scores.
     """
     config = bench.config
     groups = Collector(bench, outputs).groups()
@@ -80,7 +82,7 @@ def assemble(bench: Workbench, outputs: Outputs) -> Results:
     audited = [flip for user in flips.values() for flip in user]
     repeats = len({(pair.user, pair.nonmember) for pair in overlaps(bench.holdout, bench.dataset)})
     tables.findings = with_repeats(tables.findings, repeats, len(audited) - sum(audited))
-    return Results(
+    results = Results(
         status="complete",
         study=Study(
             name=config.name,
@@ -119,6 +121,8 @@ def assemble(bench: Workbench, outputs: Outputs) -> Results:
         search=tuple(_searches(bench, outputs)),
         coverage=coverage(bench, tables, outputs),
     )
+    records = {user: [item.id for item in bench.holdout.audited(bench.dataset.user(user))] for user in flips}
+    return results, kept_scores(tables.panels, records, flips)
 
 
 def _audited(

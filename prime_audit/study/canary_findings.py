@@ -1,7 +1,7 @@
 """What may be said of planted secrets: one randomisation test over all methods and numbers of repetitions."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -83,15 +83,17 @@ def _kind(method: str) -> str:
 def _panels(found: SeenByMethod) -> dict[TestKey, Panel]:
     """One panel per method and number of repetitions that holds a planted secret beside one that is not."""
     panels = {}
+    ids = sorted({one.canary.id for seen in found.values() for one in seen})
+    places = {name: place for place, name in enumerate(ids)}
     for method, seen in found.items():
         for times in sorted({one.canary.repetitions for one in seen}):
-            panel = _panel([one for one in seen if one.canary.repetitions == times])
+            panel = _panel([one for one in seen if one.canary.repetitions == times], places)
             if any(user.comparable for user in panel.users):
                 panels["sharer", method, str(times)] = panel
     return panels
 
 
-def _panel(seen: Sequence[Seen]) -> Panel:
+def _panel(seen: Sequence[Seen], places: Mapping[str, int]) -> Panel:
     """The secrets of one number of repetitions, grouped by type as records elsewhere are by user."""
     by_type: dict[str, list[Seen]] = defaultdict(list)
     for one in sorted(seen, key=lambda one: one.canary.id):
@@ -110,9 +112,7 @@ def _panel(seen: Sequence[Seen]) -> Panel:
         scored=len(seen),
         oriented=False,
         copies_loss=False,
-        records={
-            name: ",".join(one.canary.id for one in group).encode("utf-8") for name, group in groups.items()
-        },
+        places=tuple(np.array([places[one.canary.id] for one in group]) for group in groups.values()),
     )
 
 

@@ -18,6 +18,7 @@ from prime_audit.study.planner import (
     digest_items,
     private_part,
     trainer,
+    training_part,
 )
 from prime_audit.study.remaking import bound_to_records, named_by, rerun_method
 from prime_audit.study.units import Output, Outputs
@@ -157,7 +158,7 @@ def _shadows(planner: Planner, adapted: Sequence[str], gates: Sequence[str]) -> 
     part = {
         **planner.root,
         **trainer(),
-        "training": planner.config.training.model_dump(mode="json"),
+        "training": training_part(planner.config),
     }
     names = []
     for user in keep:
@@ -207,7 +208,7 @@ def _swaps(planner: Planner, adapted: Sequence[str], trained: Sequence[str], gat
     part = {
         **planner.root,
         **trainer(),
-        "training": planner.config.training.model_dump(mode="json"),
+        "training": training_part(planner.config),
         "swaps": settings.model_dump(mode="json", exclude={"methods"}) if settings else None,
         "data": bench.dataset.digest,
         "calibration": planner.config.sharers.calibration,
@@ -279,7 +280,7 @@ def _canaries(planner: Planner, adapted: Sequence[str], trained: Sequence[str], 
         own = {
             **planner.root,
             **trainer(),
-            "training": planner.config.training.model_dump(mode="json"),
+            "training": training_part(planner.config),
             "items": digest_items(items),
             **private_part(privacy),
         }

@@ -87,7 +87,8 @@ class Planner:
         part = {
             **self.root,
             **trainer(),
-            "training": self.config.training.model_dump(mode="json"),
+            # The base is the same for every training seed.
+            "training": self.config.training.model_dump(mode="json", exclude={"seed"}),
             "adaptation": self.config.adaptation.model_dump(mode="json"),
             "items": digest_items(item for item, _ in items),
         }
@@ -102,7 +103,7 @@ class Planner:
         part = {
             **self.root,
             **trainer(),
-            "training": self.config.training.model_dump(mode="json"),
+            "training": training_part(self.config),
             "epochs": epochs,
             "items": digest_items(self.bench.seen(self.bench.dataset.user(user)).history),
         }
@@ -264,6 +265,11 @@ def private_part(privacy: PrivacyConfig | None) -> dict[str, Any]:
         return {}
     library = {"opacus": metadata.version("opacus")} if privacy.unit == "example" else {}
     return {"privacy": {**privacy.model_dump(mode="json"), **library}}
+
+
+def training_part(config: StudyConfig) -> dict[str, Any]:
+    """Returns the settings of training as a key holds them; a seed of its own only where one is set."""
+    return config.training.model_dump(mode="json", exclude_none=True)
 
 
 def trainer() -> dict[str, str]:

@@ -55,7 +55,7 @@ def train_planted(bench: Workbench, user: str, privacy: PrivacyConfig | None) ->
     """Trains a sharer's module once more, with the planted secrets among its records."""
     members = bench.holdout.members(bench.dataset.user(user))
     items = (*members, *bench.canaries.items(user))
-    return train_alike(bench, plant_unit(user), items, bench.seeds.integer("plant", user), privacy)
+    return train_alike(bench, plant_unit(user), items, bench.training_seeds.integer("plant", user), privacy)
 
 
 def expose_base(bench: Workbench, name: str) -> Output:

@@ -10,7 +10,7 @@ import yaml
 from prime_audit.config import StudyConfig
 from prime_audit.core import atomic_write_text, digest_json, make_private_dir, read_json, write_json
 from prime_audit.errors import ConfigError, OutputError
-from prime_audit.results import Results, write_results
+from prime_audit.results import SCORES_FILE, Results, write_results, write_scores
 from prime_audit.study.assemble import assemble
 from prime_audit.study.executor import finished, run_units
 from prime_audit.study.inputs import draw_design, load_dataset
@@ -89,7 +89,7 @@ def _run_locked(config: StudyConfig, out: Path, fresh: bool, progress: Progress,
             (out / name).unlink(missing_ok=True)
     outputs = run_units(units, journal, progress)
     write_predictions(bench)
-    results = assemble(bench, outputs)
+    results, scores = assemble(bench, outputs)
     adapted_on = int(outputs["adapt"]["items"]) if "adapt" in outputs else 0
     described = manifest(bench, started, _seconds(units, journal), adapted_on)
     if whole and (out / "manifest.json").is_file():
@@ -98,6 +98,7 @@ def _run_locked(config: StudyConfig, out: Path, fresh: bool, progress: Progress,
         kept = earlier if isinstance(earlier, dict) else {}
         described |= {name: kept[name] for name in ("started", "finished", "command") if name in kept}
     write_json(out / "manifest.json", described)
+    write_scores(out / "evidence" / SCORES_FILE, scores)
     write_results(out / "results.json", results)
     return results
 

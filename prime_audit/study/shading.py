@@ -33,7 +33,7 @@ def shadow_unit(user: str, shadow: int) -> str:
 def train_shadow(bench: Workbench, user: str, shadow: int) -> Output:
     """Trains one shadow module of a user, with the settings of the audited modules."""
     items = bench.shadows.members(bench.dataset.user(user), shadow)
-    seed = bench.seeds.integer("shadow", user, str(shadow))
+    seed = bench.training_seeds.integer("shadow", user, str(shadow))
     return train_alike(bench, shadow_unit(user, shadow), items, seed)
 
 

@@ -34,7 +34,7 @@ def train_swapped(bench: Workbench, user: str, index: int) -> Output:
     """Trains the module of a sharer once more, alike in seed, order and steps, with one record swapped."""
     items = bench.swaps.members(bench.dataset.user(user), index)
     # The seed of the audited module: the two differ in the record alone.
-    return train_alike(bench, swap_unit(user, index), items, bench.seeds.integer("train", user))
+    return train_alike(bench, swap_unit(user, index), items, bench.training_seeds.integer("train", user))
 
 
 def swap_own(bench: Workbench, user: str) -> Output:

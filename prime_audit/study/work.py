@@ -76,7 +76,7 @@ def train(
         training = training.model_copy(update={"epochs": epochs})
 
     def write(folder: Path) -> None:
-        _write_trained(bench, folder, members, training, bench.seeds.integer("train", user), privacy)
+        _write_trained(bench, folder, members, training, bench.training_seeds.integer("train", user), privacy)
 
     key = bench.keys[f"train/{user}"]
     output: Output = {"reused": bench.store.ensure(key, write), "items": len(members)}
@@ -143,7 +143,7 @@ def gate(bench: Workbench, user: str, settings: GateSettings) -> Output:
 
     def write(folder: Path) -> None:
         examples = [bench.example(item) for item in members]
-        seed = bench.seeds.integer("gate", user)
+        seed = bench.training_seeds.integer("gate", user)
         write_gates(train_gates(bench.base, bench.module(user), examples, settings, seed), folder)
 
     return {"reused": bench.store.ensure(bench.keys[f"gate/{user}"], write), "items": len(members)}
@@ -229,7 +229,7 @@ def context_of(
         task=bench.dataset.task,
         target=bench.seen(bench.dataset.user(target)),
         base=bench.base,
-        seeds=Seeds(bench.seeds.integer("deploy", method.id, target)),
+        seeds=Seeds(bench.training_seeds.integer("deploy", method.id, target)),
         sharers=tuple(similarity),
         similarity=similarity,
         module=bench.module,

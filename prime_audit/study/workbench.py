@@ -74,6 +74,12 @@ class Workbench:
         return Seeds(self.config.seed)
 
     @cached_property
+    def training_seeds(self) -> Seeds:
+        """Seeds of what is trained and searched; the study's own unless `training.seed` is set."""
+        chosen = self.config.training.seed
+        return self.seeds if chosen is None else Seeds(chosen)
+
+    @cached_property
     def pretrained(self) -> LanguageModel:
         """The model as it came."""
         return load_model(self.config.model, self.store.root, self.config.training.max_tokens)

@@ -355,7 +355,12 @@ class TestAttacksThatScoreOtherRecords:
         users = tuple(
             UserScores(user.user, user.member[1:], user.scores[:, 1:] + 0.0) for user in whole.users
         )
-        fewer = replace(whole, users=users, scored=whole.scored - len(users))
+        fewer = replace(
+            whole,
+            users=users,
+            scored=whole.scored - len(users),
+            places=tuple(places[1:] for places in whole.places),
+        )
         return {("sharer", "m", "all"): whole, ("sharer", "m", "fewer"): fewer}
 
     def test_are_tested_beside_the_others_at_a_shared_level(self) -> None:
@@ -372,7 +377,7 @@ class TestAttacksThatScoreOtherRecords:
     def test_as_many_records_that_are_others_are_no_shared_permutation(self) -> None:
         whole = self.panels(0.05, 3)["sharer", "m", "all"]
         same = {("sharer", "m", "one"): whole, ("sharer", "m", "two"): whole}
-        other = replace(whole, records={user.user: b"others" for user in whole.users})
+        other = replace(whole, places=tuple(places + RECORDS for places in whole.places))
         apart = {**same, ("sharer", "m", "two"): other}
         first, second = (run_tests(panels, np.random.default_rng(1), 1000) for panels in (same, apart))
         # Two groups share the level, so each is adjusted for both.

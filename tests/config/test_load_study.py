@@ -226,7 +226,10 @@ def test_the_nearest_key_is_offered(study: Path) -> None:
             "unknown key 'audit.canaries.percell'; did you mean 'audit.canaries.per_cell'?",
         ),
         ("audit: {design: prime-paper, canaries: {}}\n", "audit: 'canaries' needs 'design: holdout'"),
-        ("gate: {rules: [{metric: m}]}\n", "gate.rules[0]: a rule needs 'min' or 'max'"),
+        (
+            "gate: {rules: [{metric: m}]}\n",
+            "gate.rules[0]: a rule needs 'min', 'max', 'max_increase' or 'max_decrease'",
+        ),
         ("gate: {rules: [{metric: m, min: 1, max: 0}]}\n", "gate.rules[0]: 'min' is above 'max'"),
         ("gate: {rules: [{max: 1}]}\n", "the key 'gate.rules[0].metric' is missing"),
         ("training: 3\n", "training: should be a section with keys (it is 3)"),

@@ -1,25 +1,16 @@
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from prime_audit.errors import ConfigError, DataError
-from prime_audit.gate import judge, read_gate, write_gate
-from prime_audit.results import CI, AttackInfo, Coverage, Family, Method, Metric, Results, Study
+from prime_audit.gate import Run, judge, read_gate, write_gate
+from prime_audit.results import CI, AttackInfo, Coverage, Family, Method, Metric, N, Results, Study
+from tests.gate.sets import Limit
 
 
-@dataclass(frozen=True)
-class Limit:
-    metric: str
-    method: str | None = None
-    attack: str | None = None
-    min: float | None = None
-    max: float | None = None
-
-
-def run(*metrics: Metric, status: str = "complete") -> Results:
+def run(*metrics: Metric, status: str = "complete") -> Run:
     families: dict[str, Family] = {"prime": "merging", "oppu": "training", "control-own-module": "control"}
-    return Results.model_validate(
+    results = Results.model_validate(
         {
             "status": status,
             "study": Study(name="s", task="t", seed=1, design="holdout", config_digest="0"),
@@ -32,6 +23,7 @@ def run(*metrics: Metric, status: str = "complete") -> Results:
             "coverage": Coverage(requested=(), run=()),
         }
     )
+    return Run(results)
 
 
 def auc(value: float, low: float, high: float, method: str = "prime", **more: object) -> Metric:
@@ -87,7 +79,7 @@ def test_the_reason_tells_a_wide_interval_from_a_bad_value() -> None:
         ),
     ],
 )
-def test_what_is_missing_undefined_or_without_interval_is_never_a_pass(results: Results) -> None:
+def test_what_is_missing_undefined_or_without_interval_is_never_a_pass(results: Run) -> None:
     gate = judge(results, [Limit("mia.auc", "prime", "reference", max=0.99)])
     assert (gate.verdict, gate.exit_code) == ("error", 4)
 
@@ -134,3 +126,56 @@ def test_gate_json_comes_back_as_it_was_written(tmp_path: Path) -> None:
     (tmp_path / "gate.json").write_text('{"verdict": "fine", "rules": []}')
     with pytest.raises(DataError, match="verdict"):
         read_gate(tmp_path / "gate.json")
+
+
+def sized(members: int, value: float = 0.5, half: float = 0.1) -> Metric:
+    counts = N(attempted=2 * members, scored=2 * members, failed=0, members=members, nonmembers=members)
+    return auc(value, value - half, value + half, n=counts)
+
+
+def test_a_limit_that_so_few_records_cannot_meet_is_no_verdict_and_names_the_size() -> None:
+    gate = judge(run(sized(100)), [Limit("mia.auc", max=0.55)])
+    # Twice the spread of the normal at .025 and .1, over the margin of .05, squared and divided by 6.
+    assert (gate.exit_code, gate.rules[0].needed) == (4, 701)
+    assert "701 members and as many non-members" in gate.rules[0].reason
+    assert judge(run(sized(701, half=0.04)), [Limit("mia.auc", max=0.55)]).exit_code == 0
+    # Beyond the limit as a whole: no more records are needed to say so.
+    assert judge(run(sized(100, value=0.8)), [Limit("mia.auc", max=0.55)]).exit_code == 3
+
+
+def test_a_rate_of_nothing_needs_its_records_too() -> None:
+    few = Metric.model_validate(
+        {
+            "id": "extraction.rate",
+            "method": "prime",
+            "value": 0.0,
+            "ci": CI(low=0.0, high=0.0362, how="Clopper-Pearson"),
+            "n": N(members=100),
+            "direction": "lower",
+        }
+    )
+    gate = judge(run(few), [Limit("extraction.rate", max=0.01)])
+    assert (gate.exit_code, gate.rules[0].needed) == (4, 368)
+    assert judge(run(few), [Limit("extraction.rate", max=0.05)]).exit_code == 0
+
+
+def test_a_rule_can_ask_for_records_warn_and_call_a_missing_metric_a_failure() -> None:
+    few = judge(run(sized(100)), [Limit("mia.auc", max=0.9, min_n=201)])
+    assert (few.exit_code, "200 records" in few.rules[0].reason) == (4, True)
+    assert judge(run(sized(100)), [Limit("mia.auc", max=0.9, min_n=200)]).exit_code == 0
+    warned = judge(run(sized(100, 0.8)), [Limit("mia.auc", max=0.55, severity="warn")])
+    assert (warned.verdict, warned.exit_code) == ("warn", 0)
+    assert judge(run(), [Limit("mia.auc", max=0.9, on_missing="fail")]).exit_code == 3
+    assert judge(run(), [Limit("mia.auc", max=0.9, severity="warn")]).exit_code == 4
+
+
+def test_a_rule_can_name_a_part_of_the_records() -> None:
+    part = auc(0.7, 0.65, 0.75, slice={"repetitions": 16})
+    assert judge(run(part), [Limit("mia.auc", max=0.9)]).exit_code == 4
+    gate = judge(run(part), [Limit("mia.auc", max=0.9, slice={"repetitions": 16})])
+    assert (gate.exit_code, gate.rules[0].subset) == (0, "repetitions 16")
+
+
+def test_a_change_cannot_be_judged_without_a_baseline() -> None:
+    gate = judge(run(sized(100)), [Limit("mia.auc", max_increase=0.0)])
+    assert (gate.exit_code, "--baseline" in gate.rules[0].reason) == (4, True)

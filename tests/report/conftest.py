@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from pydantic import JsonValue
 
-from prime_audit.gate import Gate, judge
+from prime_audit.gate import Gate, Run, judge
 from prime_audit.results import (
     CI,
     AttackInfo,
@@ -25,6 +25,7 @@ from prime_audit.results import (
     SliceValue,
     Study,
 )
+from tests.gate.sets import Limit
 from tests.report.merges import premise, searches
 
 _Row = tuple[str, Family, str, float | None, float | None]
@@ -66,21 +67,6 @@ PARAMS: dict[str, dict[str, JsonValue]] = {
     "lorahub": {"l1": 0.05, "budget": 40},
     **{name: {"of": of} for name, of in OF.items()},
 }
-
-
-class Rule:
-    """An absolute limit, as the study's model has it."""
-
-    def __init__(
-        self,
-        metric: str,
-        method: str | None = None,
-        attack: str | None = None,
-        *,
-        min: float | None = None,
-        max: float | None = None,
-    ) -> None:
-        self.metric, self.method, self.attack, self.min, self.max = metric, method, attack, min, max
 
 
 def _ci(value: float, half: float) -> CI:
@@ -282,14 +268,14 @@ def manifest() -> dict[str, object]:
 def gate(results: Results) -> Gate:
     """The verdict on three limits, one of them broken."""
     rules = [
-        Rule("mia.auc", "prime", "reference", max=0.6),
-        Rule("utility.primary", "prime", min=0.45),
-        Rule("mia.auc", "uniform", "loss", max=0.7),
+        Limit("mia.auc", "prime", "reference", max=0.6),
+        Limit("utility.primary", "prime", min=0.45),
+        Limit("mia.auc", "uniform", "loss", max=0.7),
     ]
-    return judge(results, rules)
+    return judge(Run(results), rules)
 
 
 @pytest.fixture(scope="session")
-def rule() -> Callable[..., Rule]:
+def rule() -> Callable[..., Limit]:
     """The class of limits."""
-    return Rule
+    return Limit

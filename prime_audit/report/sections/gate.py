@@ -1,10 +1,12 @@
 """The limits and whether they were kept."""
 
+from prime_audit.report.comparison import limit_words
 from prime_audit.report.source import Source
-from prime_audit.report.words import DASH, interval, number
+from prime_audit.report.words import DASH, interval, number, signed
 
 _ICONS = {
     "pass": ("✔", "passed", "good"),
+    "warn": ("!", "warning", "warn"),
     "fail": ("✖", "failed", "bad"),
     "error": ("!", "not judged", "warn"),
 }
@@ -28,12 +30,22 @@ def view(source: Source) -> dict[str, object] | None:
             "method": rule.method or "every method",
             "attack": rule.attack or DASH,
             "subset": rule.subset,
-            "limit": f"{'at most' if rule.side == 'max' else 'at least'} {number(rule.limit)}",
+            "limit": limit_words(rule),
             "value": number(rule.value),
             "ci": interval(rule.ci),
+            "baseline": number(rule.baseline),
+            "change": signed(rule.delta) if rule.delta is not None else DASH,
+            "detectable": number(rule.detectable),
             "verdict": _ICONS[rule.verdict],
             "reason": rule.reason,
         }
         for rule in gate.rules
     ]
-    return {"verdict": _ICONS[gate.verdict], "rows": rows}
+    compared = any(rule.delta is not None for rule in gate.rules)
+    return {
+        "verdict": _ICONS[gate.verdict],
+        "rows": rows,
+        "compared": compared,
+        "baseline": gate.baseline,
+        "tests": sorted({rule.test for rule in gate.rules if rule.test}),
+    }
