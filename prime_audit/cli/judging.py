@@ -68,7 +68,9 @@ def raise_verdict(results: "Results", gate: "Gate | None", *, no_fail: bool = Fa
         raise IncompleteError(f"the gate could not be judged: {count}: {first}: {broken[0].reason}")
     if not no_fail:
         text = f"the gate failed: {count} broken: {first}: {broken[0].reason}"
-        raise GateFailure(text, hint="report.html lists every rule; `evaluate --no-fail` reports without failing")
+        raise GateFailure(
+            text, hint="report.html lists every rule; `evaluate --no-fail` reports without failing"
+        )
 
 
 def _append_summary(summary: Path) -> None:
