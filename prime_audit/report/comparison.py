@@ -40,7 +40,7 @@ def render_comparison(found: Comparison, primary: str | None) -> list[str]:
         ]
     else:
         same = "the same" if found.same_study else "other"
-        lines.append(f"Same data and designs, {same} settings; differences are between these two runs.")
+        lines.append(f"Same data and designs, {same} settings; differences are of these runs.")
     return lines
 
 
