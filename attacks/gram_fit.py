@@ -154,8 +154,8 @@ def least_cosine(alike: float, candidates: int) -> float:
     Modules that were trained on one base for one task share directions, and somebody may resemble the people
     in the merge as much as any two candidates resemble each other; a merge of several such people resembles
     them more, up to once and a half as far as was seen. A few candidates do not show how alike people are:
-    below eight of them at least the cosine is asked for that no stranger reached, whatever the size of the
-    pool, in 33,000 pools of modules that were trained alike.
+    below eight of them at least the cosine is asked for that no stranger reached in pools of any size of
+    modules of the bundled model that were trained alike. Modules that start from the same A were not tried.
 
     Args:
         alike: The largest absolute cosine of two candidates.

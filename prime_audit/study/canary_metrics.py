@@ -13,8 +13,10 @@ from attacks import (
     Exposure,
     ExposureDifference,
     exposure_differences,
+    exposure_ranks,
     exposures,
     extraction_probability,
+    rank_exposure,
 )
 from attacks.statistics import Estimate, MatchedRates, matched_rates
 from prime_audit.audit.membership import interval
@@ -121,7 +123,9 @@ def seen_by_method(bench: Workbench, outputs: Outputs) -> SeenByMethod:
     return found
 
 
-def seen_in(bench: Workbench, name: str, output: Output, known: Mapping[str, float]) -> Iterator[Seen]:
+def seen_in(
+    bench: Workbench, name: str, output: Output, known: Mapping[str, float], *, extrapolate: bool = True
+) -> Iterator[Seen]:
     """Reads what one model shows of each canary.
 
     Args:
@@ -129,6 +133,7 @@ def seen_in(bench: Workbench, name: str, output: Output, known: Mapping[str, flo
         name: The unit that asked it.
         output: The unit's output: of whom, and who stands in the model with a negative weight.
         known: How far each canary stands out in the base, by id.
+        extrapolate: Whether a tail is fitted where a canary outranks every candidate, which takes seconds.
 
     Returns:
         A figure of each kind per canary, by type and user.
@@ -140,7 +145,7 @@ def seen_in(bench: Workbench, name: str, output: Output, known: Mapping[str, flo
         exposed = exposed_of(parts, kind)
         # Whoever knows a weight to be negative looks for what the merge finds unlikely.
         signs = np.array([-1.0 if canary.user in output.get("turned", ()) else 1.0 for canary in canaries])
-        beside = _beside(bench, name, exposed, kind, signs)
+        beside = _beside(bench, name, exposed, kind, signs, extrapolate=extrapolate)
         sampled = extraction_probability(exposed.secrets, QUERIES)
         above, drawn = _deviations(exposed), sampled_of(parts, kind)
         for place, canary in enumerate(canaries):
@@ -169,14 +174,24 @@ def _deviations(exposed: Exposed) -> NDArray[np.float64]:
 
 
 def _beside(
-    bench: Workbench, name: str, exposed: Exposed, kind: str, signs: NDArray[np.float64]
+    bench: Workbench,
+    name: str,
+    exposed: Exposed,
+    kind: str,
+    signs: NDArray[np.float64],
+    *,
+    extrapolate: bool,
 ) -> list[Exposure]:
     """The exposures of the canaries of a type, in order; ranked from the other end where the sign says so."""
     found: dict[int, Exposure] = {}
     for sign in np.unique(signs):
         places = np.flatnonzero(signs == sign)
-        rng = bench.seeds.generator("skew-normal", name, kind)
-        ranked = exposures(sign * exposed.canaries[places], sign * exposed.candidates, rng)
+        canaries, candidates = sign * exposed.canaries[places], sign * exposed.candidates
+        if extrapolate:
+            ranked = exposures(canaries, candidates, bench.seeds.generator("skew-normal", name, kind))
+        else:
+            ranks, bits = exposure_ranks(canaries, candidates), rank_exposure(canaries, candidates)
+            ranked = [Exposure(float(b), int(r), None, None, "") for b, r in zip(bits, ranks, strict=True)]
         found |= dict(zip(places.tolist(), ranked, strict=True))
     return [found[place] for place in range(len(signs))]
 

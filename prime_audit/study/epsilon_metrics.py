@@ -111,7 +111,7 @@ def _claim(bench: Workbench) -> Guarantee | None:
 
     Every canary is in the training of one sharer, so that a claim about each holds for all together.
     """
-    if bench.config.sharers.privacy is None:
+    if bench.config.sharers.privacy is None or not bench.canaries.canaries:
         return None
     found = []
     for user in bench.canaries.canaries:

@@ -18,15 +18,27 @@ def cheat_unit(method: str, target: str) -> str:
     return f"cheat/{method}/{target}"
 
 
+def honest_unit(method: str, target: str) -> str:
+    """Returns the name of the unit that makes the same merge without it."""
+    return f"cheat-honest/{method}/{target}"
+
+
 def cheat(
-    bench: Workbench, name: str, method: MethodConfig, target: str, similarity: Mapping[str, float]
+    bench: Workbench,
+    name: str,
+    method: MethodConfig,
+    target: str,
+    similarity: Mapping[str, float],
+    *,
+    crafted: bool,
 ) -> Output:
-    """Makes a target's merge again with a crafted module in the place of one sharer's, and asks it.
+    """Makes a target's merge of planted modules, with or without a crafted one, and asks it.
 
     The merger (A0) holds the files of all modules. The victim is the most similar sharer with planted
-    secrets; the module of the least similar one is replaced by the merger's own. The method then searches, or
-    averages, as it always does: it does not know. The setting is that of 2502.16094, where a merger steals
-    from whoever shares a module; here nothing is trained for it.
+    secrets; the module of the least similar one is replaced by the merger's own, after the selection. The
+    method then searches, or averages, as it always does: it does not know. The setting is that of
+    2502.16094, where a merger steals from whoever shares a module; here nothing is trained for it. The merge
+    without it is made with the same seed and budget, so that the two differ in one module alone.
 
     Args:
         bench: The workbench.
@@ -34,11 +46,12 @@ def cheat(
         method: The method.
         target: The target.
         similarity: The sharers selected for the target, most similar first.
+        crafted: Whether the crafted module is in it.
 
     Returns:
-        The victim, the weight that the method gives to the crafted module, how much of the victim's module is
-        in the merge by both ways, and whether the method fell back to the base; or ``skipped`` with the
-        reason.
+        The victim, the weight of the module that is, or would be, crafted, how much of the victim's module is
+        in the merge by both ways (in factor space roughly), and whether the method fell back to the base; or
+        ``skipped`` with the reason.
     """
     victim = next((user for user in similarity if user in bench.canaries.canaries), None)
     if victim is None:
@@ -46,16 +59,16 @@ def cheat(
     others = [user for user in similarity if user != victim]
     if not others:
         return skipped(bench, name, "the victim is the only sharer in it")
-    own = {user: planted_module(bench, user) for user in similarity}
-    accomplice, honest = others[-1], others[:-1]
-    factor = getattr(method, "space", "exact") == "factor"
-    crafted = craft(own[victim], [own[user] for user in honest], own[victim].rank if factor else None)
-    loaded = {**own, accomplice: replace(crafted, origin=accomplice)}
+    loaded = {user: planted_module(bench, user) for user in similarity}
+    accomplice, honest = others[-1], [loaded[user] for user in others[:-1]]
+    if crafted:
+        rank = loaded[victim].rank if getattr(method, "space", "exact") == "factor" else None
+        loaded[accomplice] = replace(craft(loaded[victim], honest, rank), origin=accomplice)
     context = replace(context_of(bench, method, target, similarity), module=loaded.__getitem__)
     made = carry_out(METHODS[method.kind], context, method)
     held = dict(zip(made.sources, made.weights, strict=True))
     weight = float(held.get(accomplice, 0.0))
-    share = float(held.get(victim, 0.0)) + weight * len(others)
+    share = float(held.get(victim, 0.0)) + (weight * len(others) if crafted else 0.0)
     merge: Merge = ((), ()) if made.adapter is None else ((made.adapter,), (1.0,))
     about: dict[str, Any] = {
         "victim": victim,

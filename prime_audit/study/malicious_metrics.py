@@ -9,8 +9,9 @@ from attacks.statistics import Estimate, mean_interval, success_rate
 from prime_audit.audit.membership import interval
 from prime_audit.results import Gap, Metric, N
 from prime_audit.study.canary_metrics import Seen, SeenByMethod, seen_in
+from prime_audit.study.malicious import honest_unit
 from prime_audit.study.planner import OWN_MODULE
-from prime_audit.study.units import Output, Outputs
+from prime_audit.study.units import Outputs
 from prime_audit.study.workbench import Workbench
 
 # By person, under the attack and in the honest merge: exposure beyond never-inserted secrets, in bits.
@@ -21,9 +22,9 @@ def malicious_metrics(bench: Workbench, outputs: Outputs, found: SeenByMethod) -
     """Sets what a cheating merger gets beside the honest merge, victim by victim.
 
     A merger who chooses the weights deploys the victim's module alone, so the arm ``weights`` reads what own
-    modules show. In the arm ``module`` the victim's secrets are asked for in the same target's merge with and
-    without the crafted module. Values are averaged over a victim's merges first: people are independent of
-    each other, merges are not.
+    modules show. In the arm ``module`` the victim's secrets are asked for in the same target's merge, carried
+    out with and without the crafted module. Values are averaged over a victim's merges first: people are
+    independent of each other, merges are not.
 
     Args:
         bench: The workbench.
@@ -77,33 +78,29 @@ def _units(outputs: Outputs) -> dict[str, list[str]]:
 
 def _crafted(bench: Workbench, outputs: Outputs, method: str, units: Sequence[str]) -> Iterator[Metric]:
     both: dict[str, list[tuple[list[Seen], list[Seen]]]] = defaultdict(list)
-    weights: dict[str, list[float]] = defaultdict(list)
-    shares: dict[str, list[float]] = defaultdict(list)
-    inside: list[Seen] = []
+    values: dict[str, dict[str, list[float]]] = {"weight": defaultdict(list), "share": defaultdict(list)}
+    inside: dict[str, Seen] = {}
     for name in units:
-        output, target = outputs[name], name.split("/")[2]
+        output = outputs[name]
         if "skipped" in output:
             continue
-        victim = str(output["victim"])
-        weights[victim].append(output["weight"])
-        shares[victim].append(output["share"])
-        attacked = list(seen_in(bench, name, output, {}))
-        inside += [one for one in attacked if one.canary.inserted]
-        honest = _honest(bench, outputs, f"expose/{method}/{target}", victim)
-        if honest:
-            both[victim].append((attacked, honest))
-    yield from _arm(method, "module", _pairs(both), inside)
-    for part, values in (("weight", weights), ("share", shares)):
-        means = np.array([np.mean(several) for several in values.values()])
+        victim, beside = str(output["victim"]), honest_unit(method, name.split("/")[2])
+        attacked, honest = (
+            list(seen_in(bench, unit, outputs[unit], {}, extrapolate=False)) for unit in (name, beside)
+        )
+        both[victim].append((attacked, honest))
+        for part, found in values.items():
+            found[victim].append(output[part])
+        for one in attacked:
+            # A secret counts once, as completed where some merge completes it.
+            kept = inside.get(one.canary.id)
+            if one.canary.inserted and (kept is None or one.verbatim > kept.verbatim):
+                inside[one.canary.id] = one
+    pairs = _pairs(both)
+    yield from _arm(method, "module", pairs, list(inside.values()))
+    for part, found in values.items():
+        means = np.array([np.mean(found[user]) for user in pairs])
         yield _metric(f"malicious.{part}", method, "module", mean_interval(means, unit="people"), len(means))
-
-
-def _honest(bench: Workbench, outputs: Outputs, name: str, victim: str) -> list[Seen]:
-    """What the honest merge shows of the victim's secrets; nothing where the victim is not in it."""
-    output: Output = outputs.get(name, {"users": []})
-    if victim not in output["users"]:
-        return []
-    return [one for one in seen_in(bench, name, output, {}) if one.canary.user == victim]
 
 
 def _by_person(seen: Sequence[Seen]) -> dict[str, list[Seen]]:

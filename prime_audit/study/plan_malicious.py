@@ -33,10 +33,20 @@ def plan_malicious(
         if named_by(method) is not None or bound_to_records(method):
             continue
 
-        def run(outputs: Outputs, name: str, method: MethodConfig = method, target: str = target) -> Output:
-            return malicious.cheat(bench, name, method, target, outputs["select"]["selected"][target])
+        def run(
+            outputs: Outputs,
+            name: str,
+            crafted: bool,
+            method: MethodConfig = method,
+            target: str = target,
+        ) -> Output:
+            similarity = outputs["select"]["selected"][target]
+            return malicious.cheat(bench, name, method, target, similarity, crafted=crafted)
 
-        name = malicious.cheat_unit(method.id, target)
-        own = {**part, "code": identity_of(method), "cheat": 1}
-        # What the method may see is what the honest deployment saw.
-        planner.add(name, own, (f"deploy/{method.id}/{target}", *planted, *needs), partial(run, name=name))
+        own = {**part, "code": identity_of(method), "cheat": 2}
+        names = (malicious.honest_unit, malicious.cheat_unit)
+        for crafted, unit in enumerate(names):
+            name = unit(method.id, target)
+            # What the method may see is what the honest deployment saw.
+            done = partial(run, name=name, crafted=bool(crafted))
+            planner.add(name, own, (f"deploy/{method.id}/{target}", *planted, *needs), done)

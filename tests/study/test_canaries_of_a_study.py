@@ -153,10 +153,11 @@ def test_sampled_text_is_searched_beside_the_base(results: Results) -> None:
 
 def test_a_crafted_module_turns_an_average_into_the_victims_own(run: Path, results: Results) -> None:
     units = [json.loads(line) for line in (run / "journal.jsonl").read_text().splitlines()]
-    said = {u["unit"]: u["output"] for u in units if str(u.get("unit", "")).startswith("cheat/")}
+    said = {u["unit"]: u["output"] for u in units if str(u.get("unit", "")).startswith("cheat")}
     # Two sharers: half of V, and half of a module that is V.
     assert said["cheat/uniform/target-01"]["weight"] == pytest.approx(0.5, abs=1e-6)
     assert said["cheat/uniform/target-01"]["share"] == pytest.approx(1.0, abs=1e-6)
+    assert said["cheat-honest/uniform/target-01"]["share"] == pytest.approx(0.5, abs=1e-6)
     gains = [one(results, "malicious.gain", "uniform", arm=arm) for arm in ("weights", "module")]
     assert all(gain.value is not None for gain in gains)
     honest, attacked = (
