@@ -9,6 +9,7 @@ from prime_audit.config.audit import (
     CanaryType,
     PassesConfig,
     PoolsConfig,
+    PosingConfig,
     ShadowsConfig,
     SwapsConfig,
 )
@@ -85,6 +86,7 @@ __all__ = [
     "PassesConfig",
     "PerPcsMethod",
     "PoolsConfig",
+    "PosingConfig",
     "PretrainedMethod",
     "PrimeMethod",
     "PrivacyConfig",

@@ -157,6 +157,19 @@ class MaliciousConfig(Section):
     """
 
 
+class PosingConfig(Section):
+    """A sharer who poses as the target's like, to be selected, on the targets of `passes`.
+
+    For each target it is the least similar sharer, who hands in the module that they have, times `scale`, and
+    claims a history of so many of the target's past `items`, with their answers as reviews and articles are
+    published (`knows: history`), or the questions alone.
+    """
+
+    items: Count = 3
+    knows: Literal["history", "questions"] = "history"
+    scale: Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)] = 1.0
+
+
 class AuditConfig(Section):
     """What is attacked, how members are drawn, and which controls stand beside the methods.
 
@@ -183,6 +196,7 @@ class AuditConfig(Section):
     pools: PoolsConfig | None = None
     canaries: CanariesConfig | None = None
     malicious: MaliciousConfig | None = None
+    posing: PosingConfig | None = None
     linkage: bool = False
     prompt_leak: bool = False
     premise: Count | None = None
@@ -219,7 +233,7 @@ class AuditConfig(Section):
             if repeated := first_repeated(ids):
                 raise ValueError(f"{what} '{repeated}' is listed twice")
         if self.design == "prime-paper":
-            for name in ("shadows", "swaps", "pools", "canaries", "premise"):
+            for name in ("shadows", "swaps", "pools", "canaries", "posing", "premise"):
                 if getattr(self, name) is not None:
                     raise ValueError(f"'{name}' needs 'design: holdout'")
             if self.prompt_leak:

@@ -38,7 +38,7 @@ SECTIONS = (
     (premise.view, "premise", "Does lower similarity mean less leakage?"),
     (designs.view, "designs", "Swaps, pools and doses"),
     (canaries.view, "canaries", "Planted secrets"),
-    (malicious.view, "malicious", "If the merger cheats"),
+    (malicious.view, "malicious", "If somebody cheats"),
     (linking.view, "linking", "Are sharers recognised in the adapters?"),
     (prompt_leak.view, "prompt_leak", "Does the history in a prompt come out?"),
     (users.view, "users", "Person by person"),

@@ -45,6 +45,7 @@ from prime_audit.study.linking import linking_metrics
 from prime_audit.study.malicious_metrics import malicious_metrics
 from prime_audit.study.plan_attacks import CONTROL_BASE
 from prime_audit.study.planner import OWN_MODULE, PLACEBO, WITHOUT
+from prime_audit.study.posing_metrics import posing_metrics
 from prime_audit.study.premise import premise_metrics, searching_methods
 from prime_audit.study.privacy import privacy_metrics
 from prime_audit.study.prompting import prompt_metrics
@@ -109,6 +110,7 @@ def assemble(bench: Workbench, outputs: Outputs) -> tuple[Results, Scores]:
             *discovery_metrics(bench, outputs),
             *precision_metrics(bench, outputs),
             *malicious_metrics(bench, outputs, planted),
+            *posing_metrics(outputs),
             *share_metrics(outputs),
             *epsilon_metrics(bounds, planted_share(outputs)),
             *linking_metrics(outputs),

@@ -36,10 +36,15 @@ def check_audit(bench: Workbench, merging: Sequence[MethodConfig]) -> None:
                     f"audit.{name} makes merges again, and no method merges sharers",
                     hint="add a merging method",
                 )
-    for name, wanted in (("canaries", audit.canaries is not None), ("linkage", audit.linkage)):
+    asked = (
+        ("canaries", audit.canaries is not None),
+        ("posing", audit.posing is not None),
+        ("linkage", audit.linkage),
+    )
+    for name, wanted in asked:
         if wanted and not merging:
             raise ConfigError(
-                f"audit.{name} asks what a merge gives away, and no method merges sharers",
+                f"audit.{name} is about merges, and no method merges sharers",
                 hint=f"add a merging method, or leave out audit.{name}",
             )
     shown = [m.id for m in bench.config.methods if METHODS[m.kind].may_show_history]
@@ -134,6 +139,11 @@ def _check_sizes(bench: Workbench) -> None:
         raise ConfigError(
             f"audit.pools halves the {there} sharers, but each target gets {wanted} (sharers.per_target)",
             hint=f"add sharers, or lower sharers.per_target to {there // 2}",
+        )
+    if audit.posing is not None and there <= wanted:
+        raise ConfigError(
+            f"audit.posing: all {there} sharers are selected for every target, so none has to pose for it",
+            hint=f"add sharers, or lower sharers.per_target to {there - 1}" if there > 1 else "add sharers",
         )
     pool = bench.config.sharers.representatives or there
     if audit.design == "prime-paper" and pool <= wanted:

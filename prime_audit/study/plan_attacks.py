@@ -9,7 +9,7 @@ from prime_audit.personalize import METHODS
 from prime_audit.study import linking, passing, planting, pooling, prompting, shading, swapping
 from prime_audit.study.identity import identity_of
 from prime_audit.study.passes import MEASURED, NOT_OF_BASE, parts_needed
-from prime_audit.study.plan_malicious import plan_malicious
+from prime_audit.study.plan_malicious import plan_malicious, plan_posing
 from prime_audit.study.planner import (
     OWN_MODULE,
     Planner,
@@ -54,6 +54,8 @@ def plan_attacks(
         _pools(planner, adapted, trained, gates)
     if audit.canaries is not None and merging:
         _canaries(planner, adapted, trained, gates)
+    if audit.posing is not None and merging:
+        plan_posing(planner, _merged(planner), adapted, (*trained, *gates))
     if audit.linkage and merging:
         _linkage(planner, trained)
     if audit.prompt_leak:
@@ -310,8 +312,12 @@ def _canaries(planner: Planner, adapted: Sequence[str], trained: Sequence[str], 
         needs = (deploy, *planted, *trained, *gates)
         planner.add(name, {**part, "code": identity_of(method)}, needs, run)
     if planner.config.audit.malicious is not None:
-        merging = [(m, t) for m, t in attacked(planner) if METHODS[m.kind].subject == "sharer"]
-        plan_malicious(planner, merging, part, (*trained, *gates))
+        plan_malicious(planner, _merged(planner), part, (*trained, *gates))
+
+
+def _merged(planner: Planner) -> list[tuple[MethodConfig, str]]:
+    """The merging methods and targets on which passes of their own are run."""
+    return [(m, t) for m, t in attacked(planner) if METHODS[m.kind].subject == "sharer"]
 
 
 def _linkage(planner: Planner, trained: Sequence[str]) -> None:

@@ -1,13 +1,13 @@
-"""Plans what a cheating merger does: one more merge per method and target, with a crafted module in it."""
+"""Plans what those do who cheat: a merger who crafts a module, a sharer who poses to be selected."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 from prime_audit.config import MethodConfig
-from prime_audit.study import malicious
+from prime_audit.study import malicious, posing
 from prime_audit.study.identity import identity_of
-from prime_audit.study.planner import Planner
+from prime_audit.study.planner import Planner, alone, digest_items
 from prime_audit.study.planting import plant_unit
 from prime_audit.study.remaking import bound_to_records, named_by
 from prime_audit.study.units import Output, Outputs
@@ -50,3 +50,45 @@ def plan_malicious(
             # What the method may see is what the honest deployment saw.
             done = partial(run, name=name, crafted=bool(crafted))
             planner.add(name, own, (f"deploy/{method.id}/{target}", *planted, *needs), done)
+
+
+def plan_posing(
+    planner: Planner,
+    attacked: Iterable[tuple[MethodConfig, str]],
+    adapted: Sequence[str],
+    needs: Sequence[str],
+) -> None:
+    """Plans the merges with a posing sharer among the selected.
+
+    Args:
+        planner: Holds the units that these follow.
+        attacked: Merging methods and targets.
+        adapted: Name of the unit that adapts the base, if there is one.
+        needs: Units that train what is merged.
+    """
+    bench, settings = planner.bench, planner.config.audit.posing
+    if settings is None:
+        return
+    # The embedding sees every history; the claim, some items of each target.
+    part = {
+        **planner.histories(),
+        "sharers": planner.config.sharers.model_dump(mode="json"),
+        "posing": settings.model_dump(mode="json"),
+    }
+    planner.add(posing.CLAIM, part, (*adapted, "select"), partial(alone, posing.claim, bench))
+    for method, target in attacked:
+        if named_by(method) is not None:
+            continue
+
+        def run(outputs: Outputs, method: MethodConfig = method, target: str = target) -> Output:
+            return posing.pose(bench, method, target, outputs[posing.CLAIM][target])
+
+        own = {
+            **part,
+            "method": method.model_dump(mode="json"),
+            "code": identity_of(method),
+            "queries": digest_items(bench.dataset.user(target).queries),
+        }
+        # What the method may see is what the honest deployment saw.
+        waits = (f"deploy/{method.id}/{target}", posing.CLAIM, *needs)
+        planner.add(posing.pose_unit(method.id, target), own, waits, run)

@@ -159,25 +159,29 @@ def select(bench: Workbench) -> Output:
         ``selected``: each target's sharers with their cosines, most similar first; ``pool``: the sharers
         that were open to selection, which is all of them unless representatives are asked for.
     """
-    settings = bench.config.sharers
     targets, sharers = embeddings(bench)
-    pool = list(sharers)
-    if settings.representatives is not None:
-        sizes = {user.id: len(bench.holdout.members(user)) for user in bench.dataset.sharers}
-        seed = bench.seeds.integer("representatives")
-        pool = list(representatives(sharers, sizes, settings.representatives, seed))
-    return {"selected": nearest(targets, sharers, settings.per_target, pool), "pool": pool}
+    pool = open_to_selection(bench, sharers)
+    return {"selected": nearest(targets, sharers, bench.config.sharers.per_target, pool), "pool": pool}
+
+
+def open_to_selection(bench: Workbench, sharers: Mapping[str, NDArray[np.float64]]) -> list[str]:
+    """Returns which sharers may be selected: all of them, or the representatives of their embeddings."""
+    count = bench.config.sharers.representatives
+    if count is None:
+        return list(sharers)
+    sizes = {user.id: len(bench.holdout.members(user)) for user in bench.dataset.sharers}
+    return list(representatives(sharers, sizes, count, bench.seeds.integer("representatives")))
 
 
 def embeddings(bench: Workbench) -> tuple[dict[str, NDArray[np.float64]], dict[str, NDArray[np.float64]]]:
     """Embeds the IN half of every target's and of every sharer's history; both by user id."""
-    embedder = _embedder(bench)
+    embedder = embedder_of(bench)
     targets = {user.id: embedder(bench.holdout.members(user)) for user in bench.dataset.targets}
     return targets, {user.id: embedder(bench.holdout.members(user)) for user in bench.dataset.sharers}
 
 
-def _embedder(bench: Workbench) -> Embedder:
-    """The embedder that the study names; nothing of it depends on the targets."""
+def embedder_of(bench: Workbench) -> Embedder:
+    """Returns the embedder that the study names; nothing of it depends on the targets."""
     if bench.sentence_folder is not None:
         return sentence_embedder(load_sentence_encoder(bench.sentence_folder, bench.base.device))
     if bench.config.sharers.embedder == "tfidf":

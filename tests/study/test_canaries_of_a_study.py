@@ -204,7 +204,7 @@ def test_canaries_without_a_merge_are_refused(tmp_path: Path) -> None:
     for audit in ({"canaries": CANARIES}, {"linkage": True}):
         (name,) = audit
         path = write_study(tmp_path, **{**SECTIONS, "methods": ["base", "oppu"], "audit": audit})
-        with pytest.raises(ConfigError, match=rf"audit\.{name} asks what a merge gives away"):
+        with pytest.raises(ConfigError, match=rf"audit\.{name} is about merges"):
             describe_plan(load_study(str(path)))
 
 

@@ -1,4 +1,4 @@
-"""If the merger cheats: what chosen weights or a crafted module bring out of a victim."""
+"""If somebody cheats: a merger who chooses weights or crafts a module, a sharer who poses to be selected."""
 
 from prime_audit.report.parts import Table
 from prime_audit.report.source import Source
@@ -6,18 +6,24 @@ from prime_audit.report.words import DASH, cell
 from prime_audit.results import Metric
 
 _ARMS = {"weights": "chooses the weights", "module": "crafts a module"}
+_POSING = ("selected", "weight", "utility")
 _NAMES = ("honest", "exposure", "gain", "completed", "weight", "share")
 
 
 def view(source: Source) -> dict[str, object] | None:
-    """Prepare the table.
+    """Prepare the tables.
 
     Args:
         source: The run.
 
     Returns:
-        What the template shows; None where no merger cheated.
+        What the template shows; None where nobody cheated.
     """
+    merger, sharer = _merger(source), _sharer(source)
+    return {"merger": merger, "sharer": sharer} if merger or sharer else None
+
+
+def _merger(source: Source) -> Table | None:
     found = {
         (m.id, m.method, str((m.slice or {}).get("arm"))): m
         for m in source.results.metrics
@@ -41,7 +47,27 @@ def view(source: Source) -> dict[str, object] | None:
         *("Method", "The merger", "Honest, bits", "Attacked, bits", "Gain"),
         *("Completed", "Weight it gets", "Victim's weight", "People"),
     )
-    return {"table": Table("What a cheating merger gets", head, tuple(row(*one) for one in rows), text=2)}
+    return Table("What a cheating merger gets", head, tuple(row(*one) for one in rows), text=2)
+
+
+def _sharer(source: Source) -> Table | None:
+    found = {(m.id, m.method): m for m in source.results.metrics if m.id.startswith("posing.")}
+    methods = [method for name, method in found if name == "posing.selected"]
+    if not methods:
+        return None
+
+    def row(method: str | None) -> tuple[str, ...]:
+        selected, weight, utility = (found.get((f"posing.{name}", method)) for name in _POSING)
+        return (
+            str(method),
+            cell(selected, 2),
+            cell(weight, 2),
+            cell(utility, 3, plus=True),
+            _people(selected),
+        )
+
+    head = ("Method", "Selected", "Weight of the module", "Change of utility", "Targets")
+    return Table("What a posing sharer gets", head, tuple(row(method) for method in methods), text=1)
 
 
 def malicious_tables(source: Source) -> list[Table]:
@@ -51,10 +77,9 @@ def malicious_tables(source: Source) -> list[Table]:
         source: The run.
 
     Returns:
-        One table; none where no merger cheated.
+        A table of the merger and one of the sharer; none where nobody cheated.
     """
-    table = (view(source) or {}).get("table")
-    return [table] if isinstance(table, Table) else []
+    return [table for table in (_merger(source), _sharer(source)) if table is not None]
 
 
 def _people(metric: Metric | None) -> str:
