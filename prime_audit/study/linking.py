@@ -1,9 +1,11 @@
 """Linkage in a study: does an adapter that was deployed give away whose modules are in it?"""
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from attacks import link
 from attacks.statistics import Estimate, auc, success_rate
@@ -60,9 +62,10 @@ def linking_metrics(outputs: Outputs) -> list[Metric]:
         outputs: Outputs of all units; those of ``linkage/<method>/<target>`` are read.
 
     Returns:
-        Per method over all pairs of a target and a sharer: ``linkage.recall`` of the merged sharers,
-        ``linkage.false_named`` of the others, ``linkage.auc`` of the scores, ``linkage.weight_error`` (mean
-        absolute) and ``linkage.unexplained`` (mean share of the change).
+        Per method over all pairs of a target and a sharer: ``linkage.recall`` of the merged sharers and
+        ``linkage.false_named`` of the others, each averaged over a sharer's pairs first, because these share
+        a module and sharers are what is independent; ``linkage.auc`` of the scores, ``linkage.weight_error``
+        (mean absolute) and ``linkage.unexplained`` (mean share of the change).
     """
     units: dict[str, list[Mapping[str, Any]]] = {}
     for name, output in outputs.items():
@@ -74,7 +77,6 @@ def linking_metrics(outputs: Outputs) -> list[Metric]:
 def _metrics(method: str, units: Sequence[Mapping[str, Any]]) -> Iterator[Metric]:
     pairs = [one for unit in units for one in unit["sharers"]]
     merged = np.array([one["weight"] != 0 for one in pairs], dtype=np.bool_)
-    named = np.array([one["named"] for one in pairs], dtype=np.bool_)
     scores = np.array([one["score"] for one in pairs], dtype=np.float64)
     n = N(
         attempted=len(units),
@@ -84,8 +86,11 @@ def _metrics(method: str, units: Sequence[Mapping[str, Any]]) -> Iterator[Metric
         nonmembers=int((~merged).sum()),
         users=len({one["sharer"] for one in pairs}),
     )
-    yield _metric("linkage.recall", method, success_rate(named[merged], unit="merged sharers"), n)
-    yield _metric("linkage.false_named", method, success_rate(named[~merged], unit="other sharers"), n)
+    yield _metric(
+        "linkage.recall", method, success_rate(_by_sharer(pairs, merged=True), unit="merged sharers"), n
+    )
+    others = success_rate(_by_sharer(pairs, merged=False), unit="sharers left out")
+    yield _metric("linkage.false_named", method, others, n)
     both = merged.any() and not merged.all()
     area = Estimate(auc(scores[merged], scores[~merged]), None, "") if both else Estimate(None, None, "")
     yield _metric("linkage.auc", method, area, n)
@@ -93,6 +98,15 @@ def _metrics(method: str, units: Sequence[Mapping[str, Any]]) -> Iterator[Metric
     yield _metric("linkage.weight_error", method, _mean(errors), n, "merge weight")
     left = [unit["unexplained"] for unit in units if unit["sharers"]]
     yield _metric("linkage.unexplained", method, _mean(left), n, "share of the change")
+
+
+def _by_sharer(pairs: Sequence[Mapping[str, Any]], *, merged: bool) -> NDArray[np.float64]:
+    """How often each sharer is named, over the targets in whose merge they are, or are not."""
+    rates: dict[str, list[bool]] = defaultdict(list)
+    for one in pairs:
+        if (one["weight"] != 0) is merged:
+            rates[one["sharer"]].append(one["named"])
+    return np.array([np.mean(named) for named in rates.values()], dtype=np.float64)
 
 
 def _mean(values: Sequence[float]) -> Estimate:

@@ -166,6 +166,8 @@ def test_a_crafted_module_turns_an_average_into_the_victims_own(run: Path, resul
     assert honest is not None
     assert attacked is not None
     assert attacked - honest == pytest.approx(gains[1].value, abs=1e-9)
+    # The whole of the victim's module shows its secrets better than half of it.
+    assert attacked > honest + 0.5
     assert one(results, "malicious.completed", "uniform", arm="module").n is not None
     assert "uniform/malicious" in results.coverage.run
 

@@ -16,14 +16,14 @@ from prime_audit.study.posing_metrics import posing_metrics
 from tests.support import run_cli, write_study
 
 SECTIONS: dict[str, Any] = {
-    "methods": ["base", "uniform", {"kind": "prime", "budget": 12}],
+    "methods": ["base", "uniform"],
     "audit": {
         "permutations": 1000,
         "attacks": ["loss", "reference"],
         "controls": [],
         "posing": {"items": 100, "scale": 3.0},
     },
-    "data": {"sharers": 6, "targets": 2},
+    "data": {"sharers": 4, "targets": 1},
     "sharers": {"per_target": 2},
     "training": {"rank": 4, "alpha": 8, "lr": 1.0e-2, "epochs": 2, "batch_size": 8, "loss": "answer"},
 }
@@ -90,7 +90,7 @@ def test_whoever_copies_the_questions_is_selected(run: Path) -> None:
         assert uniform["primary"] != said[f"deploy/uniform/{target}"]["primary"]
     results = load_results(run)
     by_method = {m.method: m for m in results.metrics if m.id == "posing.selected"}
-    assert set(by_method) == {"uniform", "prime"}
+    assert set(by_method) == {"uniform"}
     assert by_method["uniform"].value == 1.0
     assert "What a posing sharer gets" in (run / "report.html").read_text()
     assert "What a posing sharer gets" in (run / "summary.md").read_text()
