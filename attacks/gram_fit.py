@@ -16,7 +16,9 @@ FLOOR = 1e-3
 # A candidate of which the others hold all but this share cannot be told from them: far above the ridge.
 OWN_SHARE = 1e-4
 # Of `least_cosine`.
+LEAST_ALONE = 0.6
 LEAST_COSINE = 0.3
+LEAST_ONE_START = 0.7
 _MOST_COSINE = 0.9
 _ALIKE = 2.0
 _ENOUGH = 8
@@ -148,24 +150,28 @@ def threshold(tests: int, ranks: int, level: float = 0.05) -> float:
     return float(stdtrit(4 + ranks, 1 - level / (2 * tests)))
 
 
-def least_cosine(alike: float, candidates: int) -> float:
+def least_cosine(alike: float, candidates: int, *, one_start: bool = False) -> float:
     """Returns the partial cosine that a stranger to a merge stays below.
 
     Modules that were trained on one base for one task share directions, and somebody may resemble the people
     in the merge as much as any two candidates resemble each other; a merge of several such people resembles
     them more, up to once and a half as far as was seen. A few candidates do not show how alike people are:
-    below eight of them at least the cosine is asked for that no stranger reached in pools of any size of
-    modules of the bundled model that were trained alike. Modules that start from the same A were not tried.
+    below eight of them at least the cosine is asked for that at most one in twenty strangers reached, in
+    pools of modules of the bundled model that were trained alike. It is higher where all started from the
+    same A, as they do where everybody takes the same seed; a single candidate does not show whether it did.
 
     Args:
         alike: The largest absolute cosine of two candidates.
         candidates: How many there are.
+        one_start: Whether the candidates' factors A show that they started from the same one.
 
     Returns:
-        Twice that cosine, and at least 0.3 below eight candidates; at most 0.9, since candidates that are
-        nearly copies of each other say nothing about the others.
+        Twice that cosine, and at least 0.6 for one candidate, 0.3 for two to seven, and 0.7 for these after
+        one start; at most 0.9, since candidates that are nearly copies of each other say nothing about the
+        others.
     """
-    least = 0.0 if candidates >= _ENOUGH else LEAST_COSINE
+    few = LEAST_ONE_START if one_start else LEAST_COSINE
+    least = LEAST_ALONE if candidates == 1 else few if candidates < _ENOUGH else 0.0
     return min(_MOST_COSINE, max(least, _ALIKE * alike))
 
 

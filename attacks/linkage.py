@@ -30,6 +30,8 @@ from attacks.statistics.estimate import Estimate
 Space = Literal["exact", "factor", "rotated"]
 
 LEVEL: Final = 0.05
+# The cosine of two factors A of all layers: near 0 where they were drawn apart, near 1 after one start.
+_SAME_A: Final = 0.5
 # A fit of the factors is taken where it explains this much more of the squared change than that of ΔW; the
 # fits of an unrelated pool differ by less. Turning the factors adapts more, so it must explain far more.
 _GAINS: Final[tuple[tuple["Space", float], ...]] = (("factor", 0.01), ("rotated", 0.2))
@@ -178,7 +180,8 @@ def _told(pool: Mapping[str, Change], found: _Found) -> Linkage:
     ranks = [[len(a) for a, _ in change.factors.values()] for change in pool.values()]
     tests = len(found.sides) * len(pool)
     limit = threshold(tests, min(map(sum, ranks)), LEVEL)
-    least = max(least_cosine(side.alike, len(pool)) for side in found.fits)
+    one_start = _one_start(list(pool.values()))
+    least = max(least_cosine(side.alike, len(pool), one_start=one_start) for side in found.fits)
     votes, layers = _votes(found.sides, threshold(tests, min(map(min, ranks)), LEVEL), least)
     without = np.prod([without_each_layer(side) for side in found.sides], axis=0)
     scores = np.max([side.scores for side in found.fits], axis=0)
@@ -197,6 +200,17 @@ def _told(pool: Mapping[str, Change], found: _Found) -> Linkage:
         )
     condition = max(side.condition for side in found.fits)
     return Linkage(found.space, sharers, found.unexplained, condition, limit, least, layers)
+
+
+def _one_start(pool: Sequence[Change]) -> bool:
+    """Whether two candidates' factors A point the same way, which A that were drawn apart do not."""
+    sides = factor_products(pool) if len(pool) > 1 else None
+    if sides is None:
+        return False
+    squares = sides[0].products.sum(axis=0)
+    norms = np.sqrt(np.diag(squares))
+    cosines = squares / np.outer(norms, norms)
+    return bool(np.abs(cosines - np.diag(np.diag(cosines))).max() > _SAME_A)
 
 
 def _named(sides: Sequence[Fit], limit: float, least: float) -> NDArray[np.bool_]:

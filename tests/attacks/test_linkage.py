@@ -281,7 +281,10 @@ def test_the_threshold_is_the_corrected_quantile() -> None:
 
 
 def test_few_candidates_must_resemble_the_merge_more() -> None:
-    assert least_cosine(0.0, 1) == least_cosine(0.1, 7) == 0.3
+    assert least_cosine(0.0, 1) == least_cosine(0.0, 1, one_start=True) == 0.6
+    assert least_cosine(0.0, 2) == least_cosine(0.1, 7) == 0.3
+    assert least_cosine(0.0, 2, one_start=True) == least_cosine(0.1, 7, one_start=True) == 0.7
+    assert least_cosine(0.01, 8, one_start=True) == 0.02
     assert least_cosine(0.25, 7) == least_cosine(0.25, 40) == 0.5
     assert least_cosine(0.01, 8) == 0.02
     assert least_cosine(0.99, 40) == 0.9

@@ -18,7 +18,8 @@ FEW, MANY = 10, 40
 SIZES = (1, 2, 3, 4, 6, 8, 12, 20)
 
 
-def trained(count: int, folder_of: pytest.TempPathFactory) -> list[Change]:
+def trained(count: int, folder_of: pytest.TempPathFactory, seed: int | None = None) -> list[Change]:
+    """Trains a module per person, from the same A if a seed is given."""
     lm = load_model(ModelConfig(base="tiny", device="cpu", dtype="float32"), folder_of.mktemp("store"))
     people = generated_dataset(DataConfig(sharers=count, targets=1), TASK, Seeds(5)).sharers
     return [
@@ -27,10 +28,10 @@ def trained(count: int, folder_of: pytest.TempPathFactory) -> list[Change]:
                 lm,
                 [Example(TASK.prompt(i.input), TASK.completion(i.answer or "")) for i in person.history[:16]],
                 TRAINING,
-                seed,
+                place if seed is None else seed,
             )
         )
-        for seed, person in enumerate(people)
+        for place, person in enumerate(people)
     ]
 
 
@@ -42,6 +43,16 @@ def few(tmp_path_factory: pytest.TempPathFactory) -> list[Change]:
 @pytest.fixture(scope="module")
 def many(tmp_path_factory: pytest.TempPathFactory) -> list[Change]:
     return trained(MANY, tmp_path_factory)
+
+
+@pytest.fixture(scope="module")
+def few_from_one_start(tmp_path_factory: pytest.TempPathFactory) -> list[Change]:
+    return trained(FEW, tmp_path_factory, seed=0)
+
+
+@pytest.fixture(scope="module")
+def many_from_one_start(tmp_path_factory: pytest.TempPathFactory) -> list[Change]:
+    return trained(MANY, tmp_path_factory, seed=0)
 
 
 def draw(people: list[Change], size: int, rng: np.random.Generator) -> tuple[Change, dict[str, Change]]:
@@ -62,6 +73,28 @@ def wrong(people: list[Change], size: int, draws: int) -> int:
 @pytest.mark.parametrize("size", [1, 2, 3, 6])
 def test_strangers_of_one_task_are_seldom_named(few: list[Change], size: int) -> None:
     assert wrong(few, size, 50) <= 7
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 6])
+def test_strangers_from_one_start_are_seldom_named(few_from_one_start: list[Change], size: int) -> None:
+    assert wrong(few_from_one_start, size, 50) <= 7
+
+
+@pytest.mark.parametrize("size", [2, 4])
+def test_who_is_in_a_merge_from_one_start_is_named(few_from_one_start: list[Change], size: int) -> None:
+    merged = combined(few_from_one_start[:2], [0.5, 0.5])
+    pool = {f"s{place}": few_from_one_start[place] for place in range(size)}
+    found = {name for name, one in link(merged, pool).sharers.items() if one.named}
+    assert found == {"s0", "s1"}
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("size", SIZES)
+def test_strangers_from_one_start_are_named_in_at_most_one_pool_of_twenty(
+    many_from_one_start: list[Change], size: int
+) -> None:
+    assert wrong(many_from_one_start, size, 1000) <= 73
 
 
 @pytest.mark.long
