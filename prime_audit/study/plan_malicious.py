@@ -69,12 +69,8 @@ def plan_posing(
     bench, settings = planner.bench, planner.config.audit.posing
     if settings is None:
         return
-    # The embedding sees every history; the claim, some items of each target.
-    part = {
-        **planner.histories(),
-        "sharers": planner.config.sharers.model_dump(mode="json"),
-        "posing": settings.model_dump(mode="json"),
-    }
+    # The unit of the selection, which these need, holds how histories are embedded and compared.
+    part = {**planner.histories(), "posing": settings.model_dump(mode="json")}
     planner.add(posing.CLAIM, part, (*adapted, "select"), partial(alone, posing.claim, bench))
     for method, target in attacked:
         if named_by(method) is not None:
