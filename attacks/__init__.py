@@ -1,6 +1,22 @@
 """Privacy attacks on token evidence, and their statistics; needs numpy, scipy and safetensors alone."""
 
+from attacks.attributes import (
+    AttributeInference,
+    cosine_kernel,
+    kernel_inference,
+    vote_inference,
+    weights_kernel,
+)
 from attacks.base import Attack, missing, usable
+from attacks.black_box import (
+    SharerGains,
+    TargetGains,
+    adjusted_auc,
+    difference_p,
+    linkage_auc,
+    mean_gain,
+    similarity_auc,
+)
 from attacks.changes import Change
 from attacks.detectors import Find, Scanner, normalised, phone_pattern
 from attacks.evidence import Evidence, TokenScores
@@ -46,11 +62,12 @@ from attacks.registry import ATTACKS, attack, register
 from attacks.shadow_scores import ShadowScores
 from attacks.surprise import without_surprise
 from attacks.unmerge import coalition, combined, cosine, release_difference, slices, without_own
-from attacks.user_level import user_inference
+from attacks.user_level import record_gains, user_inference
 
 __all__ = [
     "ATTACKS",
     "Attack",
+    "AttributeInference",
     "Candidates",
     "Change",
     "Evidence",
@@ -67,11 +84,16 @@ __all__ = [
     "Reconstruction",
     "Scanner",
     "ShadowScores",
+    "SharerGains",
+    "TargetGains",
     "TokenScores",
+    "adjusted_auc",
     "attack",
     "coalition",
     "combined",
     "cosine",
+    "cosine_kernel",
+    "difference_p",
     "edit_distance",
     "exposure_differences",
     "exposure_ranks",
@@ -79,9 +101,12 @@ __all__ = [
     "extraction_probability",
     "floored_share",
     "inference",
+    "kernel_inference",
     "link",
+    "linkage_auc",
     "longest_run",
     "longest_subsequence",
+    "mean_gain",
     "min_k",
     "min_k_plus_plus",
     "missing",
@@ -95,14 +120,18 @@ __all__ = [
     "queries_needed",
     "rank_exposure",
     "reconstruction",
+    "record_gains",
     "register",
     "release_difference",
     "sampler_logprobs",
+    "similarity_auc",
     "slices",
     "suffix_logprob",
     "usable",
     "user_inference",
     "verbatim",
+    "vote_inference",
+    "weights_kernel",
     "without_own",
     "without_surprise",
 ]

@@ -5,10 +5,26 @@ from typing import TypeVar
 
 import numpy as np
 
+from attacks.arrays import FloatArray
 from attacks.evidence import Evidence
 from attacks.reference import base_scores
 
 User = TypeVar("User", bound=Hashable)
+
+
+def record_gains(evidence: Evidence) -> FloatArray:
+    """Returns how much likelier each record is under the target model than under the base.
+
+    Args:
+        evidence: Evidence about N records with a reference.
+
+    Returns:
+        ``(N,)`` log p(record) - log p_base(record), in nats per record.
+
+    Raises:
+        ValueError: There is no reference.
+    """
+    return np.asarray(evidence.target.sum() - base_scores(evidence).sum())
 
 
 def user_inference(evidence: Evidence, users: Sequence[User]) -> dict[User, float]:
@@ -30,7 +46,7 @@ def user_inference(evidence: Evidence, users: Sequence[User]) -> dict[User, floa
     """
     if len(users) != len(evidence):
         raise ValueError(f"users: {len(users)} for {len(evidence)} records")
-    ratios = evidence.target.sum() - base_scores(evidence).sum()
+    ratios = record_gains(evidence)
     of_user: dict[User, list[float]] = {}
     for user, ratio in zip(users, ratios, strict=True):
         of_user.setdefault(user, []).append(float(ratio))

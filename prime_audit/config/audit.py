@@ -170,6 +170,17 @@ class PosingConfig(Section):
     scale: Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)] = 1.0
 
 
+class BlackBoxConfig(Section):
+    """Linkage from likelihoods: is each sharer, merged or not, in what was deployed for a target?
+
+    `methods` names merging methods, and `targets` says for the first how many targets their models are asked;
+    `null` means all. Each model then scores the records of all sharers.
+    """
+
+    methods: Methods | None = None
+    targets: Count | None = None
+
+
 class AuditConfig(Section):
     """What is attacked, how members are drawn, and which controls stand beside the methods.
 
@@ -178,8 +189,10 @@ class AuditConfig(Section):
     pass of the model and one of the base), `all`, or a list; `primary` names beforehand the one whose figures
     stand first (`null`: `reference`, or the first that is listed). `premise` attacks that many of the merges
     that PriME evaluated for each target, to see whether less similarity means less leakage. `linkage` asks
-    whether the deployed adapters give away whose modules are in them; `prompt_leak` asks deployed prompts to
-    repeat the history that stands in them.
+    whether the deployed adapters give away whose modules are in them, `linkage_black_box` whether likelihoods
+    do; `attributes` asks whether modules give away what kind of person a sharer is, and merge weights and the
+    choice of sharers what kind of person the target is. `prompt_leak` asks deployed prompts to repeat the
+    history that stands in them.
     """
 
     design: Literal["holdout", "prime-paper"] = "holdout"
@@ -198,6 +211,8 @@ class AuditConfig(Section):
     malicious: MaliciousConfig | None = None
     posing: PosingConfig | None = None
     linkage: bool = False
+    linkage_black_box: BlackBoxConfig | None = None
+    attributes: bool = False
     prompt_leak: bool = False
     premise: Count | None = None
     permutations: Annotated[int, Field(ge=1000)] = 2000  # a control fires at p < .001
@@ -233,7 +248,8 @@ class AuditConfig(Section):
             if repeated := first_repeated(ids):
                 raise ValueError(f"{what} '{repeated}' is listed twice")
         if self.design == "prime-paper":
-            for name in ("shadows", "swaps", "pools", "canaries", "posing", "premise"):
+            needing = ("shadows", "swaps", "pools", "canaries", "posing", "premise", "linkage_black_box")
+            for name in needing:
                 if getattr(self, name) is not None:
                     raise ValueError(f"'{name}' needs 'design: holdout'")
             if self.prompt_leak:

@@ -1,5 +1,6 @@
 """Users, records, tasks and designs."""
 
+from prime_audit.data.attributes import Attributes, attributes_of
 from prime_audit.data.canaries import TOKEN_CAP, Canary, CanaryDesign, draw_canaries, why_no_canaries
 from prime_audit.data.canary_types import Marked, canary_form, canary_item, find_marked
 from prime_audit.data.checking import check_dataset
@@ -25,6 +26,7 @@ __all__ = [
     "OTHERS",
     "TASKS",
     "TOKEN_CAP",
+    "Attributes",
     "Canary",
     "CanaryDesign",
     "Dataset",
@@ -39,6 +41,7 @@ __all__ = [
     "Task",
     "Unseen",
     "User",
+    "attributes_of",
     "canary_form",
     "canary_item",
     "check_dataset",

@@ -27,6 +27,8 @@ from prime_audit.results import (
     Search,
     Study,
 )
+from prime_audit.study.attributes import attribute_metrics
+from prime_audit.study.black_box import black_box_metrics
 from prime_audit.study.blind import paper_blind_panel
 from prime_audit.study.canary_findings import canary_attacks, canary_findings
 from prime_audit.study.canary_metrics import canary_metrics, seen_by_method
@@ -114,6 +116,8 @@ def assemble(bench: Workbench, outputs: Outputs) -> tuple[Results, Scores]:
             *share_metrics(outputs),
             *epsilon_metrics(bounds, planted_share(outputs)),
             *linking_metrics(outputs),
+            *black_box_metrics(bench, outputs),
+            *attribute_metrics(bench, outputs),
             *prompt_metrics(config, outputs, bench.seeds),
             *_doses(bench, outputs, groups, flips),
         ),

@@ -4,6 +4,8 @@ from collections.abc import Iterator, Sequence
 
 from prime_audit.audit import AuditTables
 from prime_audit.results import Coverage, Gap, Reverted
+from prime_audit.study.attributes import attribute_gaps
+from prime_audit.study.black_box import black_box_gaps
 from prime_audit.study.malicious_metrics import malicious_gaps
 from prime_audit.study.plan_attacks import CONTROL_BASE
 from prime_audit.study.planner import WITHOUT
@@ -63,9 +65,10 @@ def coverage(bench: Workbench, tables: AuditTables, outputs: Outputs) -> Coverag
         if not (method == CONTROL_BASE and (method, attack) in attacked_keys)
     ]
     skipped += tables.unmade
-    planted = [*_planted(bench, outputs), *malicious_gaps(outputs)]
-    skipped += [gap for gap, some in planted if not some]
-    run = (*methods, *dict.fromkeys(attacked), *(gap.id for gap, some in planted if some))
+    asked = [*_planted(bench, outputs), *malicious_gaps(outputs)]
+    asked += [*black_box_gaps(outputs), *attribute_gaps(outputs)]
+    skipped += [gap for gap, some in asked if not some]
+    run = (*methods, *dict.fromkeys(attacked), *(gap.id for gap, some in asked if some))
     reverted = {
         method: tuple(t.id for t in bench.dataset.targets if outputs[f"deploy/{method}/{t.id}"]["reverted"])
         for method in methods
@@ -82,7 +85,7 @@ def coverage(bench: Workbench, tables: AuditTables, outputs: Outputs) -> Coverag
                 Gap(id=f"{method}/{attack}", reason=f"run on {some} of {every} models")
                 for (method, attack), (some, every) in tables.partial.items()
             ),
-            *(gap for gap, some in planted if some and gap.reason),
+            *(gap for gap, some in asked if some and gap.reason),
         ),
         reverted=tuple(Reverted(method=m, targets=names) for m, names in reverted.items() if names),
     )

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from attacks import ATTACKS
-from prime_audit.config import MethodConfig
+from prime_audit.config import BlackBoxConfig, MethodConfig
 from prime_audit.config.explain import nearest
 from prime_audit.errors import ConfigError, DataError
 from prime_audit.personalize import METHODS
@@ -36,17 +36,21 @@ def check_audit(bench: Workbench, merging: Sequence[MethodConfig]) -> None:
                     f"audit.{name} makes merges again, and no method merges sharers",
                     hint="add a merging method",
                 )
-    asked = (
-        ("canaries", audit.canaries is not None),
-        ("posing", audit.posing is not None),
-        ("linkage", audit.linkage),
-    )
-    for name, wanted in asked:
+    asked = {
+        "canaries": audit.canaries is not None,
+        "posing": audit.posing is not None,
+        "linkage": audit.linkage,
+        "linkage_black_box": audit.linkage_black_box is not None,
+        "attributes": audit.attributes,
+    }
+    for name, wanted in asked.items():
         if wanted and not merging:
             raise ConfigError(
                 f"audit.{name} is about merges, and no method merges sharers",
                 hint=f"add a merging method, or leave out audit.{name}",
             )
+    if audit.linkage_black_box is not None:
+        _check_black_box(bench, audit.linkage_black_box)
     shown = [m.id for m in bench.config.methods if METHODS[m.kind].may_show_history]
     if audit.prompt_leak and shown and bench.dataset.task.kind != "text":
         raise ConfigError(
@@ -69,6 +73,18 @@ def check_audit(bench: Workbench, merging: Sequence[MethodConfig]) -> None:
         raise ConfigError(
             "audit.design: prime-paper compares sharers that are merged with others, and no method merges",
             hint="add a merging method, or use the design holdout",
+        )
+
+
+def _check_black_box(bench: Workbench, settings: BlackBoxConfig) -> None:
+    """Refuses linkage from likelihoods where nobody is left to compare merged sharers with."""
+    merging = [m.id for m in bench.config.methods if METHODS[m.kind].subject == "sharer"]
+    _check_named("audit.linkage_black_box.methods", settings.methods, merging)
+    pool = bench.config.sharers.representatives or len(bench.dataset.sharers)
+    if pool <= bench.config.sharers.per_target:
+        raise ConfigError(
+            "audit.linkage_black_box compares merged sharers with others, and each target merges all of them",
+            hint="lower sharers.per_target, add sharers, or leave out audit.linkage_black_box",
         )
 
 

@@ -10,6 +10,7 @@ from prime_audit.study import linking, passing, planting, pooling, prompting, sh
 from prime_audit.study.identity import identity_of
 from prime_audit.study.passes import MEASURED, NOT_OF_BASE, parts_needed
 from prime_audit.study.plan_malicious import plan_malicious, plan_posing
+from prime_audit.study.plan_people import plan_attributes, plan_black_box
 from prime_audit.study.planner import (
     OWN_MODULE,
     Planner,
@@ -58,6 +59,10 @@ def plan_attacks(
         plan_posing(planner, _merged(planner), adapted, (*trained, *gates))
     if audit.linkage and merging:
         _linkage(planner, trained)
+    if audit.linkage_black_box is not None and merging:
+        plan_black_box(planner, adapted)
+    if audit.attributes and merging:
+        plan_attributes(planner, trained)
     if audit.prompt_leak:
         _prompts(planner)
 

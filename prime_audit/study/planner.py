@@ -27,7 +27,7 @@ OWN_MODULE = "control-own-module"
 WITHOUT = "control-without-sharer"
 # Where a unit leaves its artefact, by stage: in the store that runs share, or with the run's evidence.
 IN_STORE = ("adapt", "train", "gate", "shadow", "swap", "plant")
-IN_EVIDENCE = ("score", "pass", "shade", "expose")
+IN_EVIDENCE = ("score", "pass", "shade", "expose", "black-box")
 
 
 class Planner:

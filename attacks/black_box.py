@@ -1,0 +1,283 @@
+"""Linkage, black box: is a sharer's module in a deployed model, as far as likelihoods tell?
+
+Whoever reads the probability of each token (A2) and has some of a sharer's records asks how much likelier the
+deployed model finds them than the base does. Two things raise that gain: what the sharer's module has learnt,
+and that a model made for somebody alike fits the sharer too. The gain on records that the module was trained
+on, less that on records of the same sharer that it was not, cancels the second.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import numpy as np
+
+from attacks.arrays import BoolArray, FloatArray
+from attacks.statistics.auc import auc, delong_placements
+from attacks.statistics.estimate import Estimate, Interval
+from attacks.statistics.intervals import mean_interval
+
+Score = Literal["trained", "held-out", "difference"]
+SCORES: Final[tuple[Score, ...]] = ("trained", "held-out", "difference")
+Group = Literal["merged", "others", "turned"]
+
+DRAWS: Final = 2000
+# Draws that are held in memory at a time.
+_BLOCK = 200
+# Statistics that are equal but for rounding count as equal.
+_TIE = 1e-9
+
+
+@dataclass(frozen=True, eq=False)
+class SharerGains:
+    """What a deployed model says of one sharer's records.
+
+    Attributes:
+        gains: ``(n,)`` log-likelihood of each record under the deployed model less that under the base, nats.
+        member: ``(n,)`` True for a record that the sharer's module was trained on.
+        weight: Merge weight of that module in the deployed model; 0 where it is not in it.
+        similarity: What the sharer was, or was not, selected by.
+
+    Raises:
+        ValueError: The arrays differ in length, or a value is not finite.
+    """
+
+    gains: FloatArray
+    member: BoolArray
+    weight: float
+    similarity: float
+
+    def __post_init__(self) -> None:
+        """Refuses arrays that do not belong together."""
+        if self.gains.shape != self.member.shape:
+            raise ValueError(f"gains: {len(self.gains)} for {len(self.member)} records")
+        if not np.isfinite([*self.gains, self.weight, self.similarity]).all():
+            raise ValueError("gains: a gain, the weight or the similarity is not finite")
+
+    @property
+    def group(self) -> Group:
+        """Where the sharer stands; one with a weight of zero is nobody else than one never merged."""
+        return "others" if self.weight == 0 else "merged" if self.weight > 0 else "turned"
+
+    def score(self, name: Score) -> float | None:
+        """Returns the mean gain over trained or held-out records, or their difference; None without both."""
+        sides = {"trained": self.gains[self.member], "held-out": self.gains[~self.member]}
+        if name != "difference":
+            return float(sides[name].mean()) if len(sides[name]) else None
+        if not all(map(len, sides.values())):
+            return None
+        return float(sides["trained"].mean() - sides["held-out"].mean())
+
+
+@dataclass(frozen=True, eq=False)
+class TargetGains:
+    """What one target's deployed model says of the sharers.
+
+    Attributes:
+        sharers: By name, the merged ones and the others.
+    """
+
+    sharers: Mapping[str, SharerGains]
+
+    def scores(self, name: Score, group: Group) -> FloatArray:
+        """Returns the scores of a group's sharers; those without one are left out."""
+        found = (one.score(name) for one in self.sharers.values() if one.group == group)
+        return np.array([value for value in found if value is not None], dtype=np.float64)
+
+    def similarities(self, group: Group) -> FloatArray:
+        """Returns the similarities of a group's sharers."""
+        found = [one.similarity for one in self.sharers.values() if one.group == group]
+        return np.array(found, dtype=np.float64)
+
+
+def linkage_auc(
+    targets: Sequence[TargetGains], name: Score, group: Group = "merged", level: float = 0.95
+) -> Estimate:
+    """Estimates how well a score tells merged sharers from others.
+
+    The interval is about targets in general and *these* sharers: their modules and records are the same for
+    every target, so luck in who holds them is in all AUCs alike. `difference_p` allows for that.
+
+    Args:
+        targets: What each target's model says.
+        name: The score.
+        group: ``merged``, or ``turned``: merged with a negative weight, where the module makes its records
+            less likely and an AUC below ½ is what gives it away.
+        level: Coverage of the interval.
+
+    Returns:
+        The mean over targets of the mid-rank AUC, with a t interval from 6 targets; undefined where no
+        target has both a sharer of the group and another one.
+    """
+    both = ((one.scores(name, group), one.scores(name, "others")) for one in targets)
+    return _mean_auc([auc(inside, others) for inside, others in both if len(inside) and len(others)], level)
+
+
+def similarity_auc(targets: Sequence[TargetGains], level: float = 0.95) -> Estimate:
+    """Estimates the same of the similarity by which sharers were selected, without asking any model.
+
+    Args:
+        targets: What each target's model says.
+        level: Coverage of the interval.
+
+    Returns:
+        As for `linkage_auc`; 1 where a target merges exactly those who resemble it most.
+    """
+    return _mean_auc([auc(*sides) for one in targets if all(map(len, sides := _similar(one)))], level)
+
+
+def adjusted_auc(targets: Sequence[TargetGains], name: Score, level: float = 0.95) -> Estimate:
+    """Estimates the AUC of what similarity leaves of a score.
+
+    Within each target the score is regressed on similarity with an intercept of its own for merged sharers
+    and for others (analysis of covariance), so that what merging adds does not pass for similarity; the slope
+    times similarity is then taken off. Where similarity separates the two groups fully there is nobody
+    alike to compare with, and the line would only be drawn into the void.
+
+    Args:
+        targets: What each target's model says.
+        name: The score.
+        level: Coverage of the interval.
+
+    Returns:
+        As for `linkage_auc`, over the targets where the groups overlap in similarity and at least 4 sharers
+        are left to draw the line with; undefined where there is none.
+    """
+    asked = [one for one in targets if all(map(len, _similar(one)))]
+    found = [value for one in asked if (value := _adjusted(one, name)) is not None]
+    if not asked:
+        return _mean_auc([], level)
+    if not found:
+        reason = "undefined: similarity separates merged from other sharers fully, for every target"
+        return Estimate(None, None, reason)
+    estimate = _mean_auc(found, level)
+    missing = len(asked) - len(found)
+    note = f"{missing} of {len(asked)} targets left out: similarity separates merged from others fully"
+    notes = [estimate.reason, note if missing else ""]
+    return Estimate(estimate.value, estimate.interval, "; ".join(filter(None, notes)))
+
+
+def difference_p(
+    targets: Sequence[TargetGains], rng: np.random.Generator, draws: int = DRAWS
+) -> float | None:
+    """Tests whether the difference score ranks merged sharers above others more than chance.
+
+    If no model holds anything of who was trained on what, a record could as well have fallen on the other
+    side of its sharer's coin. So membership is permuted within each sharer, the same way for all targets,
+    which keeps that sharers and records are shared between them; the test is exact at any size.
+
+    Args:
+        targets: What each target's model says; a sharer has the same records and flips in each.
+        rng: Source of the permutations; sharers are drawn in order of their names.
+        draws: Number of permutations.
+
+    Returns:
+        The one-sided p-value of the mean AUC, (1 + draws at least as large) / (1 + draws); None where
+        `linkage_auc` is undefined.
+
+    Raises:
+        ValueError: A sharer's flips differ between targets.
+    """
+    kept = [_halved(one) for one in targets]
+    kept = [one for one in kept if {"merged", "others"} <= {s.group for s in one.sharers.values()}]
+    if not kept:
+        return None
+    flips: dict[str, BoolArray] = {}
+    for one in kept:
+        for user, sharer in one.sharers.items():
+            if not np.array_equal(flips.setdefault(user, sharer.member), sharer.member):
+                raise ValueError(f"sharer {user}: the flips differ between targets")
+    observed = _mean_aucs(kept, {user: member[None] for user, member in flips.items()})[0]
+    reached = 0
+    for start in range(0, draws, _BLOCK):
+        count = min(_BLOCK, draws - start)
+        permuted = {user: rng.permuted(np.tile(flips[user], (count, 1)), axis=1) for user in sorted(flips)}
+        reached += int((_mean_aucs(kept, permuted) >= observed - _TIE).sum())
+    return (1 + reached) / (1 + draws)
+
+
+def mean_gain(
+    targets: Sequence[TargetGains], name: Score, pick: Callable[[SharerGains], bool], level: float = 0.95
+) -> Estimate:
+    """Estimates a mean score of some sharers.
+
+    Args:
+        targets: What each target's model says.
+        name: The score.
+        pick: Which sharers.
+        level: Coverage of the interval.
+
+    Returns:
+        The mean over a target's sharers, then over targets, in nats per record, with a t interval over
+        targets from 6.
+    """
+    means = []
+    for one in targets:
+        values = [sharer.score(name) for sharer in one.sharers.values() if pick(sharer)]
+        known = [value for value in values if value is not None]
+        means += [np.mean(known)] if known else []
+    return mean_interval(np.array(means, dtype=np.float64), level, unit="targets")
+
+
+def _mean_auc(values: Sequence[float], level: float) -> Estimate:
+    if not values:
+        reason = "undefined: no target has both merged and other sharers with such records"
+        return Estimate(None, None, reason)
+    found = mean_interval(np.array(values), level, unit="targets")
+    if (interval := found.interval) is None:
+        return found
+    low, high = max(0.0, interval.low), min(1.0, interval.high)
+    return Estimate(found.value, Interval(low, high, level, f"{interval.how}, these sharers"), found.reason)
+
+
+def _similar(target: TargetGains) -> tuple[FloatArray, FloatArray]:
+    return target.similarities("merged"), target.similarities("others")
+
+
+def _adjusted(target: TargetGains, name: Score) -> float | None:
+    """The AUC of a target's scores less what similarity explains; None where nothing can be adjusted."""
+    sharers = [one for one in target.sharers.values() if one.group != "turned"]
+    known = [(one, value) for one in sharers if (value := one.score(name)) is not None]
+    scores = np.array([value for _, value in known])
+    similarity = np.array([one.similarity for one, _ in known])
+    merged = np.array([one.group == "merged" for one, _ in known], dtype=np.bool_)
+    if not merged.any() or merged.all() or len(known) < 4:
+        return None
+    if auc(similarity[merged], similarity[~merged]) in (0.0, 1.0):
+        return None
+    centred, spread = scores.copy(), similarity.copy()
+    for side in (merged, ~merged):
+        centred[side] -= scores[side].mean()
+        spread[side] -= similarity[side].mean()
+    squares = float(spread @ spread)
+    slope = float(spread @ centred) / squares if squares > 0 else 0.0
+    # Equal but for rounding is a tie.
+    left = np.round(scores - slope * similarity, 9)
+    return auc(left[merged], left[~merged])
+
+
+def _halved(target: TargetGains) -> TargetGains:
+    """Without the sharers who have no difference, and without those whose weight is negative."""
+    return TargetGains(
+        {
+            user: one
+            for user, one in target.sharers.items()
+            if one.group != "turned" and one.score("difference") is not None
+        }
+    )
+
+
+def _mean_aucs(targets: Sequence[TargetGains], member: Mapping[str, BoolArray]) -> FloatArray:
+    """``(draws,)`` mean over targets of the AUC, with ``(draws, records)`` memberships by sharer."""
+    contrast = {
+        user: flips / flips.sum(axis=1, keepdims=True) - ~flips / (~flips).sum(axis=1, keepdims=True)
+        for user, flips in member.items()
+    }
+    total = np.zeros(len(next(iter(member.values()))))
+    for one in targets:
+        sides: dict[Group, list[FloatArray]] = {"merged": [], "others": [], "turned": []}
+        for user, sharer in one.sharers.items():
+            sides[sharer.group].append(contrast[user] @ sharer.gains)
+        inside, others = (np.stack(sides[group], axis=1) for group in ("merged", "others"))
+        total += delong_placements(inside, others)[0].mean(axis=1)
+    return total / len(targets)

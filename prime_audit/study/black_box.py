@@ -1,0 +1,258 @@
+"""Black-box linkage in a study: do likelihoods say whose modules are in what was deployed?"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
+
+import numpy as np
+
+from attacks import (
+    Evidence,
+    SharerGains,
+    TargetGains,
+    TokenScores,
+    adjusted_auc,
+    difference_p,
+    linkage_auc,
+    mean_gain,
+    record_gains,
+    similarity_auc,
+)
+from attacks.black_box import SCORES, Group, Score
+from attacks.statistics import Estimate
+from prime_audit.audit.membership import interval
+from prime_audit.modules import read_module
+from prime_audit.personalize import nearest
+from prime_audit.results import Gap, Metric, N, SliceValue
+from prime_audit.study.planner import WITHOUT
+from prime_audit.study.remaking import rerun_method
+from prime_audit.study.units import Output, Outputs
+from prime_audit.study.work import embeddings, score_adapter
+from prime_audit.study.workbench import Workbench
+
+SIMILARITY: Final = "similarity"
+_GAIN: Final = "gain"
+
+
+def black_box_unit(method: str, target: str) -> str:
+    """Returns the name of the unit that asks a deployed model about all sharers."""
+    return f"black-box/{method}/{target}"
+
+
+def similarities(bench: Workbench, pool: Sequence[str]) -> Output:
+    """Computes how alike each target and each sharer are, by what sharers are selected by.
+
+    Args:
+        bench: The workbench.
+        pool: The sharers that were open to selection.
+
+    Returns:
+        ``cosines``: by target and sharer, most similar first.
+    """
+    targets, sharers = embeddings(bench)
+    return {"cosines": nearest(targets, sharers, len(pool), pool)}
+
+
+def ask_about_sharers(
+    bench: Workbench, name: str, deployed: Output, scored: Sequence[str], pool: Sequence[str]
+) -> Output:
+    """Asks what a method deployed for one target about the records of every sharer, merged or not.
+
+    Args:
+        bench: The workbench.
+        name: The unit's name, ``black-box/<method>/<target>``; the gains are written under it.
+        deployed: Output of the unit that deployed.
+        scored: The sharers whose records the deployed model has scored already.
+        pool: The sharers that were open to selection.
+
+    Returns:
+        ``weights``: by sharer, in the order of the gains; or ``skipped`` with the reason.
+    """
+    if deployed["adapter"] is None:
+        bench.save_parts(name, {})
+        return {"weights": {}, "skipped": "it fell back to the base"}
+    _, method, target = name.split("/")
+    others = [user for user in pool if user not in scored]
+    adapter = read_module(bench.adapter_path(method, target))
+    known = bench.evidence(f"score/{method}/{target}")
+    scores = TokenScores.concat([known, score_adapter(bench, others, [adapter], np.ones(1))])
+    users = [*scored, *others]
+    bench.save_parts(name, {_GAIN: record_gains(Evidence(scores, _of_base(bench, users)))})
+    held = dict(zip(deployed["sources"], deployed["weights"], strict=True))
+    return {"weights": {user: float(held.get(user, 0.0)) for user in users}}
+
+
+def black_box_metrics(bench: Workbench, outputs: Outputs) -> list[Metric]:
+    """Sets what likelihoods say of merged sharers beside what they say of the others.
+
+    A sharer is merged who resembles the target, and a model made for the target fits whoever resembles it: so
+    the AUC of the selection's similarity alone stands beside those of the gains, and what similarity leaves
+    of them. The merges made again without a sharer (the control ``without-sharer``) say what gain the merged
+    sharers would have had all the same. They are no reference: for a sharer who is not merged such a merge is
+    the deployed one, and scores against it would separate the two by construction.
+
+    Args:
+        bench: The workbench.
+        outputs: Outputs of all units; those of ``black-box/<method>/<target>`` are read.
+
+    Returns:
+        Per method ``linkage.black_box.auc`` of the gains on trained records, on held-out records, of their
+        difference, and of similarity; ``linkage.black_box.adjusted_auc``; ``linkage.black_box.p`` of the
+        difference; and ``linkage.black_box.gain`` of merged and other sharers, in nats per record.
+    """
+    return [
+        metric
+        for method, targets in _units(outputs).items()
+        for metric in _metrics(bench, method, _read(bench, outputs, method, targets), outputs, len(targets))
+    ]
+
+
+def black_box_gaps(outputs: Outputs) -> list[tuple[Gap, int]]:
+    """Says how many of a method's models were asked about all sharers, and why not the others.
+
+    Args:
+        outputs: Outputs of all units.
+
+    Returns:
+        Per method a gap, whose reason is empty where nothing was left out, and the number of models.
+    """
+    gaps = []
+    for method, targets in _units(outputs).items():
+        found = [outputs[black_box_unit(method, target)] for target in targets]
+        reasons = dict.fromkeys(str(output["skipped"]) for output in found if "skipped" in output)
+        some = sum("skipped" not in output for output in found)
+        notes = [f"run on {some} of {len(found)} models", *reasons] if reasons else []
+        gaps.append((Gap(id=f"{method}/black-box", reason="; ".join(notes)), some))
+    return gaps
+
+
+def _units(outputs: Outputs) -> dict[str, list[str]]:
+    """By method the targets whose models were to be asked."""
+    units: dict[str, list[str]] = defaultdict(list)
+    for name in outputs:
+        if name.startswith("black-box/"):
+            _, method, target = name.split("/")
+            units[method].append(target)
+    return units
+
+
+def _of_base(bench: Workbench, users: Sequence[str]) -> TokenScores:
+    return TokenScores.concat([bench.evidence(f"score/base/{user}") for user in users])
+
+
+def _read(bench: Workbench, outputs: Outputs, method: str, targets: Sequence[str]) -> dict[str, TargetGains]:
+    """By target what its model says; nothing of those that fell back to the base."""
+    found = {}
+    for target in targets:
+        name = black_box_unit(method, target)
+        if "skipped" not in outputs[name]:
+            gains = np.asarray(bench.parts(name)[_GAIN])
+            found[target] = _split(bench, gains, outputs[name]["weights"], _cosines(outputs, target))
+    return found
+
+
+def _cosines(outputs: Outputs, target: str) -> Mapping[str, float]:
+    cosines: Mapping[str, float] = outputs[SIMILARITY]["cosines"][target]
+    return cosines
+
+
+def _split(
+    bench: Workbench, gains: np.ndarray, weights: Mapping[str, float], cosines: Mapping[str, float]
+) -> TargetGains:
+    """Cuts gains into those of the sharers, which follow each other as their weights do."""
+    sharers, start = {}, 0
+    for user, weight in weights.items():
+        member = bench.member(user)
+        own = gains[start : start + len(member)]
+        sharers[user] = SharerGains(own, member, weight, cosines[user])
+        start += len(member)
+    return TargetGains(sharers)
+
+
+def _without(
+    bench: Workbench, outputs: Outputs, method: str, deployed: Mapping[str, TargetGains]
+) -> list[TargetGains] | None:
+    """What the merges made again without each merged sharer say of them; None where none were made."""
+    config = bench.config
+    if "without-sharer" not in config.audit.run_controls or rerun_method(config).id != method:
+        return None
+    found = []
+    for target, said in deployed.items():
+        selected = list(outputs["select"]["selected"][target])
+        scores = bench.evidence(f"score/{WITHOUT}/{target}")
+        gains = record_gains(Evidence(scores, _of_base(bench, selected)))
+        weights = {user: said.sharers[user].weight for user in selected}
+        found.append(_split(bench, gains, weights, _cosines(outputs, target)))
+    return found
+
+
+def _metrics(
+    bench: Workbench, method: str, said: Mapping[str, TargetGains], outputs: Outputs, attempted: int
+) -> Iterator[Metric]:
+    targets = list(said.values())
+    groups = [one.group for target in targets for one in target.sharers.values()]
+    n = N(
+        attempted=attempted,
+        scored=len(targets),
+        failed=0,
+        members=groups.count("merged"),
+        nonmembers=groups.count("others"),
+        users=len({user for target in targets for user in target.sharers}),
+    )
+    turned = groups.count("turned")
+    note = f"{turned} pairs with a negative weight stand apart" if turned else ""
+
+    def metric(name: str, found: Estimate, unit: str = "probability", **part: SliceValue) -> Metric:
+        return _metric(f"linkage.black_box.{name}", method, found, n, unit, part)
+
+    for score in SCORES:
+        found = linkage_auc(targets, score)
+        yield metric("auc", Estimate(found.value, found.interval, _joined(found.reason, note)), score=score)
+        yield metric("adjusted_auc", adjusted_auc(targets, score), score=score)
+        if turned:
+            yield metric("auc", linkage_auc(targets, score, "turned"), score=score, sharers="turned")
+    yield metric("auc", similarity_auc(targets), score=SIMILARITY)
+    p = difference_p(targets, bench.seeds.generator("black-box", method))
+    reason = "" if p is not None else "undefined: no target has both merged and other sharers"
+    yield metric("p", Estimate(p, None, reason), score="difference")
+    without = _without(bench, outputs, method, said)
+    wanted: list[tuple[str, Group, Sequence[TargetGains]]] = [("merged", "merged", targets)]
+    wanted += [("others", "others", targets)]
+    wanted += [("turned", "turned", targets)] if turned else []
+    wanted += [("without", "merged", without)] if without is not None else []
+    for name, group, of in wanted:
+        for score in SCORES:
+            yield metric("gain", _gain(of, score, group), "nats per record", score=score, sharers=name)
+
+
+def _gain(targets: Sequence[TargetGains], score: Score, group: Group) -> Estimate:
+    return mean_gain(targets, score, lambda one: one.group == group)
+
+
+def _joined(*reasons: str) -> str:
+    return "; ".join(filter(None, reasons))
+
+
+def _metric(
+    name: str, method: str, found: Estimate, n: N, unit: str, part: Mapping[str, SliceValue]
+) -> Metric:
+    # Similarity is known to whoever knows the histories; it asks no model and is nobody's leak.
+    leak = part.get("score") != SIMILARITY and part.get("sharers") in (None, "merged")
+    leak = leak and not name.endswith(".p")
+    return Metric.model_validate(
+        {
+            "id": name,
+            "method": method,
+            "adversary": "A2",
+            "reference": "base",
+            "subject": "sharer",
+            "slice": dict(part),
+            "value": found.value,
+            "status": "undefined" if found.value is None else "ok",
+            "reason": found.reason,
+            "ci": interval(found),
+            "n": n,
+            "direction": "lower" if leak else None,
+            "unit": unit,
+        }
+    )
