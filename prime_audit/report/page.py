@@ -2,6 +2,8 @@
 
 from prime_audit.report.sections import (
     attacks,
+    attributes,
+    black_box,
     canaries,
     controls,
     coverage,
@@ -40,6 +42,8 @@ SECTIONS = (
     (canaries.view, "canaries", "Planted secrets"),
     (malicious.view, "malicious", "If somebody cheats"),
     (linking.view, "linking", "Are sharers recognised in the adapters?"),
+    (black_box.view, "black_box", "Are sharers recognised by likelihood?"),
+    (attributes.view, "attributes", "What kind of person is it?"),
     (prompt_leak.view, "prompt_leak", "Does the history in a prompt come out?"),
     (users.view, "users", "Person by person"),
     (threat.view, "threat", "What was assumed, and what this cannot say"),

@@ -66,11 +66,11 @@ def ask_about_sharers(
         pool: The sharers that were open to selection.
 
     Returns:
-        ``weights``: by sharer, in the order of the gains; or ``skipped`` with the reason.
+        ``sharers`` in the order of their gains and their ``weights``; or ``skipped`` with the reason.
     """
     if deployed["adapter"] is None:
         bench.save_parts(name, {})
-        return {"weights": {}, "skipped": "it fell back to the base"}
+        return {"sharers": [], "weights": [], "skipped": "it fell back to the base"}
     _, method, target = name.split("/")
     others = [user for user in pool if user not in scored]
     adapter = read_module(bench.adapter_path(method, target))
@@ -79,7 +79,7 @@ def ask_about_sharers(
     users = [*scored, *others]
     bench.save_parts(name, {_GAIN: record_gains(Evidence(scores, _of_base(bench, users)))})
     held = dict(zip(deployed["sources"], deployed["weights"], strict=True))
-    return {"weights": {user: float(held.get(user, 0.0)) for user in users}}
+    return {"sharers": users, "weights": [float(held.get(user, 0.0)) for user in users]}
 
 
 def black_box_metrics(bench: Workbench, outputs: Outputs) -> list[Metric]:
@@ -145,9 +145,11 @@ def _read(bench: Workbench, outputs: Outputs, method: str, targets: Sequence[str
     found = {}
     for target in targets:
         name = black_box_unit(method, target)
-        if "skipped" not in outputs[name]:
+        output = outputs[name]
+        if "skipped" not in output:
             gains = np.asarray(bench.parts(name)[_GAIN])
-            found[target] = _split(bench, gains, outputs[name]["weights"], _cosines(outputs, target))
+            weights = dict(zip(output["sharers"], output["weights"], strict=True))
+            found[target] = _split(bench, gains, weights, _cosines(outputs, target))
     return found
 
 
@@ -199,38 +201,48 @@ def _metrics(
         nonmembers=groups.count("others"),
         users=len({user for target in targets for user in target.sharers}),
     )
-    turned = groups.count("turned")
-    note = f"{turned} pairs with a negative weight stand apart" if turned else ""
 
     def metric(name: str, found: Estimate, unit: str = "probability", **part: SliceValue) -> Metric:
         return _metric(f"linkage.black_box.{name}", method, found, n, unit, part)
 
-    for score in SCORES:
-        found = linkage_auc(targets, score)
-        yield metric("auc", Estimate(found.value, found.interval, _joined(found.reason, note)), score=score)
-        yield metric("adjusted_auc", adjusted_auc(targets, score), score=score)
-        if turned:
-            yield metric("auc", linkage_auc(targets, score, "turned"), score=score, sharers="turned")
-    yield metric("auc", similarity_auc(targets), score=SIMILARITY)
+    for name, score, sharers, found in _aucs(targets, groups.count("turned")):
+        yield metric(name, found, score=score, **({"sharers": sharers} if sharers else {}))
     p = difference_p(targets, bench.seeds.generator("black-box", method))
     reason = "" if p is not None else "undefined: no target has both merged and other sharers"
     yield metric("p", Estimate(p, None, reason), score="difference")
     without = _without(bench, outputs, method, said)
-    wanted: list[tuple[str, Group, Sequence[TargetGains]]] = [("merged", "merged", targets)]
-    wanted += [("others", "others", targets)]
-    wanted += [("turned", "turned", targets)] if turned else []
-    wanted += [("without", "merged", without)] if without is not None else []
-    for name, group, of in wanted:
+    for sharers, score, found in _gains(targets, groups, without):
+        yield metric("gain", found, "nats per record", score=score, sharers=sharers)
+
+
+def _aucs(targets: Sequence[TargetGains], turned: int) -> Iterator[tuple[str, str, Group | None, Estimate]]:
+    """Name, score, sharers if not the merged ones, and AUC."""
+    note = f"{turned} pairs with a negative weight stand apart" if turned else ""
+    for score in SCORES:
+        found = linkage_auc(targets, score)
+        reason = "; ".join(filter(None, [found.reason, note]))
+        yield "auc", score, None, Estimate(found.value, found.interval, reason)
+        yield "adjusted_auc", score, None, adjusted_auc(targets, score)
+        if turned:
+            yield "auc", score, "turned", linkage_auc(targets, score, "turned")
+    yield "auc", SIMILARITY, None, similarity_auc(targets)
+
+
+def _gains(
+    targets: Sequence[TargetGains], groups: Sequence[Group], without: Sequence[TargetGains] | None
+) -> Iterator[tuple[str, Score, Estimate]]:
+    """Whose gain, over which records, and its mean."""
+    asked: list[tuple[str, Group, Sequence[TargetGains]]] = [("merged", "merged", targets)]
+    asked += [("others", "others", targets)]
+    asked += [("turned", "turned", targets)] if "turned" in groups else []
+    asked += [("without", "merged", without)] if without is not None else []
+    for sharers, group, of in asked:
         for score in SCORES:
-            yield metric("gain", _gain(of, score, group), "nats per record", score=score, sharers=name)
+            yield sharers, score, _gain(of, score, group)
 
 
 def _gain(targets: Sequence[TargetGains], score: Score, group: Group) -> Estimate:
     return mean_gain(targets, score, lambda one: one.group == group)
-
-
-def _joined(*reasons: str) -> str:
-    return "; ".join(filter(None, reasons))
 
 
 def _metric(
