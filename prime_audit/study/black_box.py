@@ -205,8 +205,8 @@ def _metrics(
     def metric(name: str, found: Estimate, unit: str = "probability", **part: SliceValue) -> Metric:
         return _metric(f"linkage.black_box.{name}", method, found, n, unit, part)
 
-    for name, score, sharers, found in _aucs(targets, groups.count("turned")):
-        yield metric(name, found, score=score, **({"sharers": sharers} if sharers else {}))
+    for name, part, found in _aucs(targets, groups.count("turned")):
+        yield metric(name, found, **part)
     p = difference_p(targets, bench.seeds.generator("black-box", method))
     reason = "" if p is not None else "undefined: no target has both merged and other sharers"
     yield metric("p", Estimate(p, None, reason), score="difference")
@@ -215,17 +215,17 @@ def _metrics(
         yield metric("gain", found, "nats per record", score=score, sharers=sharers)
 
 
-def _aucs(targets: Sequence[TargetGains], turned: int) -> Iterator[tuple[str, str, Group | None, Estimate]]:
-    """Name, score, sharers if not the merged ones, and AUC."""
+def _aucs(targets: Sequence[TargetGains], turned: int) -> Iterator[tuple[str, dict[str, str], Estimate]]:
+    """Name, slice and AUC: of merged sharers unless the slice says otherwise."""
     note = f"{turned} pairs with a negative weight stand apart" if turned else ""
     for score in SCORES:
         found = linkage_auc(targets, score)
         reason = "; ".join(filter(None, [found.reason, note]))
-        yield "auc", score, None, Estimate(found.value, found.interval, reason)
-        yield "adjusted_auc", score, None, adjusted_auc(targets, score)
+        yield "auc", {"score": score}, Estimate(found.value, found.interval, reason)
+        yield "adjusted_auc", {"score": score}, adjusted_auc(targets, score)
         if turned:
-            yield "auc", score, "turned", linkage_auc(targets, score, "turned")
-    yield "auc", SIMILARITY, None, similarity_auc(targets)
+            yield "auc", {"score": score, "sharers": "turned"}, linkage_auc(targets, score, "turned")
+    yield "auc", {"score": SIMILARITY}, similarity_auc(targets)
 
 
 def _gains(

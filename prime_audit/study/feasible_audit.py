@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from attacks import ATTACKS
-from prime_audit.config import BlackBoxConfig, MethodConfig
+from prime_audit.config import AuditConfig, BlackBoxConfig, MethodConfig
 from prime_audit.config.explain import nearest
 from prime_audit.errors import ConfigError, DataError
 from prime_audit.personalize import METHODS
@@ -36,19 +36,7 @@ def check_audit(bench: Workbench, merging: Sequence[MethodConfig]) -> None:
                     f"audit.{name} makes merges again, and no method merges sharers",
                     hint="add a merging method",
                 )
-    asked = {
-        "canaries": audit.canaries is not None,
-        "posing": audit.posing is not None,
-        "linkage": audit.linkage,
-        "linkage_black_box": audit.linkage_black_box is not None,
-        "attributes": audit.attributes,
-    }
-    for name, wanted in asked.items():
-        if wanted and not merging:
-            raise ConfigError(
-                f"audit.{name} is about merges, and no method merges sharers",
-                hint=f"add a merging method, or leave out audit.{name}",
-            )
+    _check_merges(audit, merging)
     if audit.linkage_black_box is not None:
         _check_black_box(bench, audit.linkage_black_box)
     shown = [m.id for m in bench.config.methods if METHODS[m.kind].may_show_history]
@@ -74,6 +62,23 @@ def check_audit(bench: Workbench, merging: Sequence[MethodConfig]) -> None:
             "audit.design: prime-paper compares sharers that are merged with others, and no method merges",
             hint="add a merging method, or use the design holdout",
         )
+
+
+def _check_merges(audit: AuditConfig, merging: Sequence[MethodConfig]) -> None:
+    """Refuses what is asked of merges where there are none."""
+    asked = {
+        "canaries": audit.canaries is not None,
+        "posing": audit.posing is not None,
+        "linkage": audit.linkage,
+        "linkage_black_box": audit.linkage_black_box is not None,
+        "attributes": audit.attributes,
+    }
+    for name, wanted in asked.items():
+        if wanted and not merging:
+            raise ConfigError(
+                f"audit.{name} is about merges, and no method merges sharers",
+                hint=f"add a merging method, or leave out audit.{name}",
+            )
 
 
 def _check_black_box(bench: Workbench, settings: BlackBoxConfig) -> None:

@@ -1,5 +1,7 @@
 """The tables about people: linkage from likelihoods, and attributes."""
 
+from typing import Any
+
 from prime_audit.report.html import render_html
 from prime_audit.report.sections import attributes, black_box, linkage, linking
 from prime_audit.report.source import Source
@@ -96,8 +98,8 @@ def test_turned_sharers_and_merges_without_them_are_explained() -> None:
 
 
 def test_attributes_name_their_source_and_the_most_frequent_one() -> None:
-    part: dict[str, SliceValue] = {"attribute": "family", "from": "modules"}
-    weights: dict[str, SliceValue] = {"attribute": "family", "from": "weights"}
+    part: dict[str, Any] = {"attribute": "family", "from": "modules"}
+    weights: dict[str, Any] = {"attribute": "family", "from": "weights"}
     found = source(
         metric("attribute.accuracy", 0.75, method=None, **part),
         metric("attribute.majority", 0.25, method=None, **part),

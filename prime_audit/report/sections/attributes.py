@@ -33,7 +33,7 @@ def view(source: Source) -> dict[str, object] | None:
         for m in source.results.metrics
         if m.id.startswith("attribute.")
     }
-    rows = [key for name, *key in found if name == "accuracy"]
+    rows = [(what, origin, method) for name, what, origin, method in found if name == "accuracy"]
     if not rows:
         return None
 
