@@ -108,7 +108,7 @@ def test_a_sharer_without_weight_is_one_of_the_others(run: Path, results: Result
     for target, selected in units["select"]["selected"].items():
         assert units[f"black-box/first/{target}"]["weights"][:2] == [1.0, 0.0]
         assert units[f"black-box/first/{target}"]["sharers"][:2] == list(selected)
-        # Uniform, made again without the second sharer, is that module too: there is nothing of the second in it.
+        # Uniform, made again without the second sharer, is that module too: nothing of the second is in it.
         with_zero, without = (
             tokens(run, f"score.{name}.{target}").sum() for name in ("first", "control-without-sharer")
         )
