@@ -209,25 +209,33 @@ def mean_gain(
 
     Returns:
         The mean over a target's sharers, then over targets, in nats per record, with a t interval over
-        targets from 6.
+        targets from 6, for these sharers as in `linkage_auc`.
     """
     means = []
     for one in targets:
         values = [sharer.score(name) for sharer in one.sharers.values() if pick(sharer)]
         known = [value for value in values if value is not None]
         means += [np.mean(known)] if known else []
-    return mean_interval(np.array(means, dtype=np.float64), level, unit="targets")
+    return _over_targets(means, level)
+
+
+def _over_targets(values: Sequence[float], level: float) -> Estimate:
+    found = mean_interval(np.array(values, dtype=np.float64), level, unit="targets")
+    if (interval := found.interval) is not None:
+        how = f"{interval.how}, these sharers"
+        return Estimate(found.value, Interval(interval.low, interval.high, level, how), found.reason)
+    return found
 
 
 def _mean_auc(values: Sequence[float], level: float) -> Estimate:
     if not values:
         reason = "undefined: no target has both merged and other sharers with such records"
         return Estimate(None, None, reason)
-    found = mean_interval(np.array(values), level, unit="targets")
+    found = _over_targets(values, level)
     if (interval := found.interval) is None:
         return found
     low, high = max(0.0, interval.low), min(1.0, interval.high)
-    return Estimate(found.value, Interval(low, high, level, f"{interval.how}, these sharers"), found.reason)
+    return Estimate(found.value, Interval(low, high, level, interval.how), found.reason)
 
 
 def _similar(target: TargetGains) -> tuple[FloatArray, FloatArray]:
