@@ -215,7 +215,7 @@ def mean_gain(
     for one in targets:
         values = [sharer.score(name) for sharer in one.sharers.values() if pick(sharer)]
         known = [value for value in values if value is not None]
-        means += [np.mean(known)] if known else []
+        means += [float(np.mean(known))] if known else []
     return _over_targets(means, level)
 
 
