@@ -32,6 +32,7 @@ from prime_audit.study.workbench import Workbench
 
 SIMILARITY: Final = "similarity"
 _GAIN: Final = "gain"
+_GROUPS: Final[Mapping[SliceValue | None, Group]] = {"others": "others", "turned": "turned"}
 
 
 def black_box_unit(method: str, target: str) -> str:
@@ -193,16 +194,9 @@ def _metrics(
 ) -> Iterator[Metric]:
     targets = list(said.values())
     groups = [one.group for target in targets for one in target.sharers.values()]
-    n = N(
-        attempted=attempted,
-        scored=len(targets),
-        failed=0,
-        members=groups.count("merged"),
-        nonmembers=groups.count("others"),
-        users=len({user for target in targets for user in target.sharers}),
-    )
 
     def metric(name: str, found: Estimate, unit: str = "probability", **part: SliceValue) -> Metric:
+        n = _counts(targets, attempted, _GROUPS.get(part.get("sharers"), "merged"))
         return _metric(f"linkage.black_box.{name}", method, found, n, unit, part)
 
     for name, part, found in _aucs(targets, groups.count("turned")):
@@ -213,6 +207,20 @@ def _metrics(
     without = _without(bench, outputs, method, said)
     for sharers, score, found in _gains(targets, groups, without):
         yield metric("gain", found, "nats per record", score=score, sharers=sharers)
+
+
+def _counts(targets: Sequence[TargetGains], attempted: int, group: Group) -> N:
+    """Pairs of a target and a merged (or turned) or another sharer, over the targets that have the group."""
+    asked = [[sharer.group for sharer in target.sharers.values()] for target in targets]
+    asked = [groups for groups in asked if group in groups]
+    return N(
+        attempted=attempted,
+        scored=len(asked),
+        failed=0,
+        members=sum(groups.count("turned" if group == "turned" else "merged") for groups in asked),
+        nonmembers=sum(groups.count("others") for groups in asked),
+        users=len({user for target in targets for user in target.sharers}),
+    )
 
 
 def _aucs(targets: Sequence[TargetGains], turned: int) -> Iterator[tuple[str, dict[str, str], Estimate]]:

@@ -120,6 +120,8 @@ def test_a_negative_weight_stands_apart(results: Results) -> None:
     found = one(results, "linkage.black_box.auc", "turned", score="trained", sharers="turned")
     assert found.value is not None
     assert found.direction is None
+    assert found.n is not None
+    assert (found.n.scored, found.n.members, found.n.nonmembers) == (2, 2, 14)
     reason = one(results, "linkage.black_box.auc", "turned", score="trained").reason
     assert "2 pairs with a negative weight stand apart" in reason
 
