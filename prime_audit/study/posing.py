@@ -40,7 +40,7 @@ def claim(bench: Workbench) -> Output:
         poser = list(nearest({target: vector}, sharers, len(sharers))[target])[-1]
         known = bench.holdout.members(bench.dataset.user(target))[: settings.items]
         if settings.knows == "questions":
-            known = [replace(item, answer=None) for item in known]
+            known = tuple(replace(item, answer=None) for item in known)
         claimed = embedder(known)
         others = {**sharers, poser: claimed}
         pool = open_to_selection(bench, others)

@@ -144,10 +144,11 @@ def test_validate_counts_users_and_units(capsys: pytest.CaptureFixture[str]) -> 
 
 
 def test_every_stage_of_a_plan_is_put_in_words(capsys: pytest.CaptureFixture[str]) -> None:
-    sections = ("data.sharers=4", "data.targets=1", "sharers.per_target=2")
+    sections = ("data.sharers=4", "data.targets=1", "sharers.per_target=2", "audit.malicious={}")
     assert end("validate", "full", "--plan", *(word for one in sections for word in ("--set", one))) == 0
     stages = [line.split(maxsplit=2) for line in capsys.readouterr().out.splitlines()[1:-1]]
-    assert {"pass", "shadow", "shade", "swap", "swapped", "select-pools", "pool"} <= {s[1] for s in stages}
+    there = {words[1] for words in stages}
+    assert {"pass", "shadow", "shade", "swap", "swapped", "select-pools", "pool", "cheat", "pose"} <= there
     assert [words for words in stages if len(words) < 3] == []
 
 
