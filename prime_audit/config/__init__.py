@@ -21,16 +21,13 @@ from prime_audit.config.methods import (
     DareMethod,
     FixedWeightsMethod,
     LoraHubMethod,
-    MethodSettings,
     NearestMethod,
     NormMatchedMethod,
     OppuMethod,
     OptimiserName,
     PerPcsMethod,
-    PretrainedMethod,
     PrimeMethod,
     RacingConfig,
-    RagMethod,
     RandomWeightsMethod,
     RescaledMethod,
     SamplingConfig,
@@ -42,6 +39,16 @@ from prime_audit.config.methods import (
     UniformMethod,
 )
 from prime_audit.config.plugins import declare_attack, declare_method, installed
+from prime_audit.config.prompt_methods import (
+    InContextMethod,
+    PretrainedMethod,
+    ProfileMethod,
+    ProfileRagMethod,
+    ProfileSettings,
+    RagMethod,
+    RetrievalSettings,
+)
+from prime_audit.config.section import MethodSettings
 from prime_audit.config.strict_yaml import parse_yaml
 from prime_audit.config.study import (
     METHOD_KINDS,
@@ -77,6 +84,7 @@ __all__ = [
     "FixedWeightsMethod",
     "GateConfig",
     "GateRule",
+    "InContextMethod",
     "LoraHubMethod",
     "MethodConfig",
     "MethodSettings",
@@ -92,11 +100,15 @@ __all__ = [
     "PretrainedMethod",
     "PrimeMethod",
     "PrivacyConfig",
+    "ProfileMethod",
+    "ProfileRagMethod",
+    "ProfileSettings",
     "RacingConfig",
     "RagMethod",
     "RandomWeightsMethod",
     "ReportConfig",
     "RescaledMethod",
+    "RetrievalSettings",
     "RunConfig",
     "SamplingConfig",
     "ShadowsConfig",

@@ -4,25 +4,27 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from prime_audit.config.section import Count, Id, ListIsTuple, NotNegative, Positive, Section, Share
+from prime_audit.config.prompt_methods import (
+    InContextMethod,
+    PretrainedMethod,
+    ProfileMethod,
+    ProfileRagMethod,
+    RagMethod,
+)
+from prime_audit.config.section import (
+    Count,
+    Id,
+    ListIsTuple,
+    MethodSettings,
+    NotNegative,
+    Positive,
+    Section,
+    Share,
+)
 
 Space = Literal["exact", "factor"]
 OptimiserName = Literal["cma", "tbpsa", "one-plus-one", "de", "ngopt", "space-filling"]
 Start = Literal["base", "sharers", "uniform", "similarity"]
-
-
-class MethodSettings(Section):
-    """What every method has: its kind, and the id under which it appears in the results."""
-
-    kind: str
-    id: Id
-
-
-class PretrainedMethod(MethodSettings):
-    """The model as it came."""
-
-    kind: Literal["pretrained"] = "pretrained"
-    id: Id = "pretrained"
 
 
 class BaseMethod(MethodSettings):
@@ -30,14 +32,6 @@ class BaseMethod(MethodSettings):
 
     kind: Literal["base"] = "base"
     id: Id = "base"
-
-
-class RagMethod(MethodSettings):
-    """The base with the `k` most fitting history items in its prompt."""
-
-    kind: Literal["rag"] = "rag"
-    id: Id = "rag"
-    k: Count = 2
 
 
 class OppuMethod(MethodSettings):
@@ -279,6 +273,9 @@ AnyMethod = (
     PretrainedMethod
     | BaseMethod
     | RagMethod
+    | ProfileMethod
+    | ProfileRagMethod
+    | InContextMethod
     | OppuMethod
     | NearestMethod
     | UniformMethod
@@ -298,6 +295,9 @@ MethodKind = Literal[
     "pretrained",
     "base",
     "rag",
+    "profile",
+    "profile-rag",
+    "in-context",
     "oppu",
     "nearest",
     "uniform",

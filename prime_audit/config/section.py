@@ -18,3 +18,10 @@ class Section(BaseModel):
     """A part of a study: frozen, no unknown keys, no silent conversion of types, no NaN."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class MethodSettings(Section):
+    """What every method has: its kind, and the id under which it appears in the results."""
+
+    kind: str
+    id: Id

@@ -4,6 +4,7 @@ from prime_audit.data.attributes import Attributes, attributes_of
 from prime_audit.data.canaries import TOKEN_CAP, Canary, CanaryDesign, draw_canaries, why_no_canaries
 from prime_audit.data.canary_types import Marked, canary_form, canary_item, find_marked
 from prime_audit.data.checking import check_dataset
+from prime_audit.data.dates import by_date, is_later, usable_for
 from prime_audit.data.describing import describe
 from prime_audit.data.designs import Holdout, draw_holdout, everything_in
 from prime_audit.data.generated import generated_dataset
@@ -42,6 +43,7 @@ __all__ = [
     "Unseen",
     "User",
     "attributes_of",
+    "by_date",
     "canary_form",
     "canary_item",
     "check_dataset",
@@ -60,6 +62,7 @@ __all__ = [
     "find_marked",
     "generated_dataset",
     "golds_file",
+    "is_later",
     "load_task",
     "make_dataset",
     "overlaps",
@@ -67,6 +70,7 @@ __all__ = [
     "read_history",
     "read_predictions",
     "task_of_golds",
+    "usable_for",
     "why_no_canaries",
     "write_dataset",
 ]

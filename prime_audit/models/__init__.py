@@ -12,8 +12,10 @@ from prime_audit.models.decoding import (
 from prime_audit.models.distributions import answer_distributions
 from prime_audit.models.embedding import embed
 from prime_audit.models.encoding import Encoded, Example, as_read, encode, encode_all, tokenize
+from prime_audit.models.fitting import count_tokens, first_tokens, prompt_room
 from prime_audit.models.language_model import LanguageModel
 from prime_audit.models.loading import load_model
+from prime_audit.models.metering import Meter, metered
 from prime_audit.models.neighbours import altered_copies, score_neighbours
 from prime_audit.models.overlap import generation_overlap
 from prime_audit.models.sampling import Draws
@@ -31,6 +33,7 @@ __all__ = [
     "Encoded",
     "Example",
     "LanguageModel",
+    "Meter",
     "RowAdapters",
     "SentenceEncoder",
     "SentenceFolder",
@@ -39,15 +42,19 @@ __all__ = [
     "as_read",
     "choose_labels",
     "continue_tokens",
+    "count_tokens",
     "embed",
     "encode",
     "encode_all",
+    "first_tokens",
     "generate",
     "generation_overlap",
     "leaves_room",
     "load_model",
     "load_sentence_encoder",
+    "metered",
     "predict",
+    "prompt_room",
     "read_sentence_folder",
     "score_continuations",
     "score_labels",

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from prime_audit.models.encoding import tokenize
 from prime_audit.models.forward import pad, plan_batches
 from prime_audit.models.language_model import LanguageModel
+from prime_audit.models.metering import count_fed
 
 
 @torch.no_grad()
@@ -30,6 +31,7 @@ def embed(lm: LanguageModel, texts: Sequence[str], batch_tokens: int = 4096) -> 
     means = np.empty((len(rows), lm.embedding_shape[1]))
     for batch in plan_batches([len(row) for row in rows], batch_tokens):
         ids, mask = pad(lm, [rows[i] for i in batch])
+        count_fed(mask, ids.shape[1])
         states = lm.model.base_model(input_ids=ids, attention_mask=mask, use_cache=False)[0].double()
         counted = mask.clone()
         counted[:, 0] = mask.sum(dim=1) == 1

@@ -7,6 +7,7 @@ from transformers import Cache
 
 from prime_audit.models.encoding import Encoded
 from prime_audit.models.language_model import LanguageModel
+from prime_audit.models.metering import count_fed
 
 # Largest block of logits held at once: 2**24 float32 values are 64 MiB.
 _LOGITS_AT_ONCE = 1 << 24
@@ -96,6 +97,7 @@ def states_of(
     """
     extra = {"position_ids": positions} if positions is not None and lm.takes_positions else {}
     run = lm.model.base_model if lm.plain_head else lm.model
+    count_fed(mask, ids.shape[1])
     output = run(
         input_ids=ids, attention_mask=mask, past_key_values=cache, use_cache=cache is not None, **extra
     )

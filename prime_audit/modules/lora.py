@@ -52,6 +52,11 @@ class LoraModule:
             ]
         )
 
+    @property
+    def bytes(self) -> int:
+        """Size of all factors as they are stored, in bytes."""
+        return sum(part.numel() * part.element_size() for pair in self.factors.values() for part in pair)
+
     def norm(self) -> float:
         """Returns the Frobenius norm of ΔW over all layers, without forming ΔW."""
         # ||BA||² = tr(A' B'B A) = sum of the elementwise product of B'B and AA'.

@@ -1,5 +1,6 @@
 """Methods that personalise a model for one target."""
 
+from prime_audit.personalize.augmenting import Fit, PersonalPrompt, shortened
 from prime_audit.personalize.built_in import METHODS
 from prime_audit.personalize.callable_package import personalize
 from prime_audit.personalize.contract import carry_out, checked
@@ -26,10 +27,12 @@ __all__ = [
     "METHODS",
     "Calibration",
     "Deployed",
+    "Fit",
     "Measured",
     "Method",
     "Mixture",
     "Outcome",
+    "PersonalPrompt",
     "Personalisation",
     "SearchPoint",
     "TargetContext",
@@ -46,5 +49,6 @@ __all__ = [
     "representatives",
     "selection_size",
     "sentence_embedder",
+    "shortened",
     "tfidf_embedder",
 ]

@@ -1,5 +1,7 @@
 """Merging without a search: fixed weights on the selected sharers' exact changes, or one factor for all."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from prime_audit.config import NearestMethod, SimilarityMethod, TaskArithmeticMethod, UniformMethod
@@ -48,10 +50,11 @@ def task_arithmetic(context: TargetContext, settings: TaskArithmeticMethod) -> P
     A factor is chosen by the task's normalised utility on the target's latest ``max_items`` items; equal
     ones go to the factor of smaller magnitude, which stays closer to the base.
     """
-    scale = settings.scale
+    scale, tried = settings.scale, 0
     if scale is None:
-        scale = _best_scale(context, settings)
-    return merge_of(context, (scale,) * len(context.sharers), notes={"scale": scale})
+        scale, tried = _best_scale(context, settings), len(settings.grid)
+    merged = merge_of(context, (scale,) * len(context.sharers), notes={"scale": scale})
+    return replace(merged, tried=tried)
 
 
 @register(

@@ -1,21 +1,24 @@
-"""Prompt-based methods: the pretrained model, the base, and retrieval from the target's own history.
+"""Prompt-based methods: the pretrained model, the base, and what can be put before a question.
 
-Sources: LaMP (arXiv:2304.11406) section 3 for retrieval augmentation with BM25.
+Sources: LaMP (arXiv:2304.11406) section 3 for retrieval augmentation; OPPU (arXiv:2402.04401) for profiles.
 """
 
-import logging
-
-import bm25s
-import numpy as np
-from numpy.typing import NDArray
-
-from prime_audit.config import BaseMethod, PretrainedMethod, RagMethod
-from prime_audit.data import Item
+from prime_audit.config import (
+    BaseMethod,
+    InContextMethod,
+    PretrainedMethod,
+    ProfileMethod,
+    ProfileRagMethod,
+    ProfileSettings,
+    RagMethod,
+    RetrievalSettings,
+)
+from prime_audit.errors import ConfigError
+from prime_audit.personalize.augmenting import PersonalPrompt
+from prime_audit.personalize.profiles import Profile, profile_of
 from prime_audit.personalize.registry import register
+from prime_audit.personalize.retrieval import Retriever
 from prime_audit.personalize.types import Personalisation, TargetContext
-
-# The library sets its own logger to DEBUG on import and would write a line per index.
-logging.getLogger("bm25s").setLevel(logging.WARNING)
 
 
 @register(
@@ -42,51 +45,87 @@ def base(context: TargetContext, settings: BaseMethod) -> Personalisation:
     return Personalisation(prompt=context.plain_prompt)
 
 
-class HistoryIndex:
-    """BM25 over one user's history (k1 = 1.5, b = 0.75; ties broken by history order)."""
-
-    def __init__(self, history: tuple[Item, ...]) -> None:
-        """Indexes ``history``; the documents are the items' inputs and answers."""
-        self._history = history
-        documents = [f"{item.input} {item.answer or ''}" for item in history]
-        tokens = bm25s.tokenize(documents, stopwords=[], return_ids=False, show_progress=False)
-        self._bm25 = bm25s.BM25(k1=1.5, b=0.75)
-        # An index over no word at all cannot be built; one placeholder keeps such a history searchable.
-        self._bm25.index([words or ["-"] for words in tokens], show_progress=False)
-
-    def retrieve(self, query: str, k: int) -> tuple[Item, ...]:
-        """Returns the ``k`` best items, the best one last, next to the question.
-
-        Args:
-            query: The text asked about.
-            k: How many items; fewer are returned if the history is shorter.
-
-        Returns:
-            The items in ascending order of relevance.
-        """
-        best = np.argsort(-self.scores(query), kind="stable")[:k]
-        return tuple(self._history[i] for i in best[::-1])
-
-    def scores(self, query: str) -> NDArray[np.float64]:
-        """Returns the BM25 score of every item, shape ``(items,)``; zeros if no word is known."""
-        words = bm25s.tokenize([query], stopwords=[], return_ids=False, show_progress=False)[0]
-        if not words:
-            return np.zeros(len(self._history))
-        return np.asarray(self._bm25.get_scores(words), dtype=np.float64)
-
-
 @register(
     "rag",
     settings=RagMethod,
     family="prompt",
-    label="Retrieval (BM25)",
+    label="Retrieval",
     source="LaMP, arXiv:2304.11406",
 )
 def rag(context: TargetContext, settings: RagMethod) -> Personalisation:
-    """Puts the ``k`` most relevant items of the target's history in front of each query."""
-    index = HistoryIndex(context.target.history)
+    """Puts the ``k`` most fitting items of the target's history in front of each query."""
+    return augmented(context, retrieval=settings)
 
-    def prompt(item: Item) -> str:
-        return context.task.prompt(item.input, index.retrieve(item.input, settings.k))
 
-    return Personalisation(prompt=prompt)
+@register(
+    "profile",
+    settings=ProfileMethod,
+    family="prompt",
+    label="Profile",
+    source="profile augmentation, OPPU, arXiv:2402.04401",
+)
+def profile(context: TargetContext, settings: ProfileMethod) -> Personalisation:
+    """Puts words about the target in front of each query."""
+    return augmented(context, profile=settings)
+
+
+@register(
+    "profile-rag",
+    settings=ProfileRagMethod,
+    family="prompt",
+    label="Profile and retrieval",
+    source="profile augmentation, OPPU, arXiv:2402.04401",
+)
+def profile_rag(context: TargetContext, settings: ProfileRagMethod) -> Personalisation:
+    """Puts words about the target and the most fitting items of the history in front of each query."""
+    return augmented(context, retrieval=settings, profile=settings)
+
+
+@register(
+    "in-context",
+    settings=InContextMethod,
+    family="prompt",
+    label="In-context examples (public)",
+    source="few-shot prompting, arXiv:2005.14165",
+    needs_public=True,
+)
+def in_context(context: TargetContext, settings: InContextMethod) -> Personalisation:
+    """Puts answered items of public users in front of each query; nothing of the target, nothing private."""
+    if not context.public:
+        raise ConfigError(
+            f"method {settings.id} shows items of public users, and the data hold none",
+            hint="give some users the role 'public', or leave the method out",
+        )
+    pick = Retriever(context, settings, context.public).retrieve
+    most = settings.max_item_tokens
+    prompt = PersonalPrompt(context.base, context.task, pick=pick, max_item_tokens=most)
+    return Personalisation(prompt=prompt, fit=prompt.fit)
+
+
+def augmented(
+    context: TargetContext,
+    retrieval: RetrievalSettings | None = None,
+    profile: ProfileSettings | None = None,
+) -> Personalisation:
+    """Builds prompts from the target's own history, and deploys no adapter.
+
+    Args:
+        context: The target's context.
+        retrieval: Which items are shown; None for none.
+        profile: Where the words about the target come from; None for none.
+
+    Returns:
+        The personalisation.
+    """
+    about = Profile("", ()) if profile is None else profile_of(context, profile)
+    history = () if retrieval is None else context.target.history
+    prompt = PersonalPrompt(
+        context.base,
+        context.task,
+        pick=None if retrieval is None else Retriever(context, retrieval, history).retrieve,
+        profile=about.text,
+        max_item_tokens=None if retrieval is None else retrieval.max_item_tokens,
+    )
+    texts = [text for item in history for text in (item.input, item.answer or "")]
+    kept = tuple(text for text in (about.text, *texts) if text)
+    return Personalisation(prompt=prompt, fit=prompt.fit, private=about.private, kept=kept)

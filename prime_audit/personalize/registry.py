@@ -24,6 +24,8 @@ def register(
     source: str = "",
     needs_own_module: bool = False,
     needs_gates: bool = False,
+    needs_public: bool = False,
+    shows_history: bool = False,
 ) -> Callable[[Personalise], Personalise]:
     """Registers a function as a method that studies may name.
 
@@ -37,6 +39,8 @@ def register(
         needs_own_module: Whether the target's own module must be trained first.
         needs_gates: Whether the sharers' gates must be trained first, by the ``steps``, ``lr`` and
             ``batch_size`` of the settings.
+        needs_public: Whether it cannot do without public users.
+        shows_history: Whether its prompts hold the target's history although its family is not ``prompt``.
 
     Returns:
         A decorator; the function itself is returned unchanged.
@@ -75,6 +79,8 @@ def register(
             subject=subject,
             needs_own_module=needs_own_module,
             needs_gates=needs_gates,
+            needs_public=needs_public,
+            shows_history=shows_history,
             source=source,
         )
         return personalise

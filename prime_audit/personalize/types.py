@@ -1,22 +1,25 @@
 """What a method is given about one target, and what it hands back: a personalisation."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from prime_audit.config import MethodSettings
 from prime_audit.core import Seeds
 from prime_audit.data import Item, Task, User
-from prime_audit.models import LanguageModel, predict
+from prime_audit.models import LanguageModel, Meter, predict
 from prime_audit.modules import AdapterBank, LoraModule
+from prime_audit.personalize.augmenting import Fit
 
 # The part of a point that was measured after the search, outside of its budget.
 CHECK = "check"
 
 PromptBuilder = Callable[[Item], str]
 Note = str | float | int | bool
+Encode = Callable[[Sequence[str]], NDArray[np.float64]]
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,11 @@ class Personalisation:
         points: Every evaluated candidate, in order, if the method searched.
         chosen: Position in ``points`` of the deployed candidate, or None.
         notes: What else the report should say, by name: the optimiser chosen, an SVD's error, and so on.
+        fit: What the prompt of a query had room for; None if prompts hold nothing of anybody.
+        private: Texts in every prompt that were made from the target's history and are no record of it, such
+            as a profile.
+        kept: Texts that must be kept for this person to answer further queries.
+        tried: How many settings were compared on the target's history; None counts the distinct ``points``.
     """
 
     prompt: PromptBuilder
@@ -67,6 +75,15 @@ class Personalisation:
     points: tuple[SearchPoint, ...] = ()
     chosen: int | None = None
     notes: Mapping[str, Note] = field(default_factory=dict)
+    fit: Callable[[Item], Fit] | None = None
+    private: tuple[str, ...] = ()
+    kept: tuple[str, ...] = ()
+    tried: int | None = None
+
+    @property
+    def settings_tried(self) -> int:
+        """How many settings or candidates were compared on the target's history; 0 if nothing was tuned."""
+        return len({point.weights for point in self.points}) if self.tried is None else self.tried
 
 
 @dataclass(frozen=True)
@@ -113,6 +130,11 @@ class TargetContext:
         calibration: Returns a sharer's calibration records, or None if none were set aside.
         others: What other methods deployed for this target, for a method that names them with ``of``.
         loss: Which tokens the modules were trained on and the audit scores: ``answer`` or ``full``.
+        public: Items of public users, whose privacy nobody asks about.
+        encoders: Reads a sentence encoder's folder by its path.
+        writer: The pretrained model, which writes profiles.
+        memory: What one method leaves for others to find, such as a written profile with its cost; it is
+            kept in memory and never written.
     """
 
     task: Task
@@ -126,6 +148,16 @@ class TargetContext:
     calibration: Callable[[str], Calibration] | None = None
     others: Mapping[str, Outcome] = field(default_factory=dict)
     loss: str = "answer"
+    public: tuple[Item, ...] = ()
+    encoders: Callable[[str], Encode] | None = None
+    writer: LanguageModel | None = None
+    memory: MutableMapping[str, tuple[str, Meter]] = field(default_factory=dict)
+
+    def encoder(self, folder: str) -> Encode:
+        """Returns the function that embeds texts ``(texts, d)`` by a sentence encoder's folder."""
+        if self.encoders is None:
+            raise ValueError("this context holds no sentence encoder")
+        return self.encoders(folder)
 
     def load(self, user: str) -> LoraModule:
         """Returns the trained module of ``user``."""
@@ -159,6 +191,8 @@ class Method:
         subject: Whose privacy the deployed adapter is about; None if the method deploys no adapter.
         needs_own_module: True if the target's own module must be trained first.
         needs_gates: True if the sharers' gates must be trained first.
+        needs_public: True if it cannot do without public users.
+        shows_history: True if its prompts hold the target's history although it trains a module.
         source: Where the method is described.
     """
 
@@ -170,12 +204,14 @@ class Method:
     subject: Literal["sharer", "target"] | None = None
     needs_own_module: bool = False
     needs_gates: bool = False
+    needs_public: bool = False
+    shows_history: bool = False
     source: str = ""
 
     @property
     def may_show_history(self) -> bool:
         """Whether its prompts may hold the target's history; only the prompts themselves say if they do."""
-        return self.family == "prompt"
+        return self.family == "prompt" or self.shows_history
 
 
 def predict_with(

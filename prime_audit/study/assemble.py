@@ -95,7 +95,7 @@ def assemble(bench: Workbench, outputs: Outputs) -> tuple[Results, Scores]:
             config_digest=config_digest(bench),
             primary=config.audit.primary_attack,
         ),
-        methods=(*(_method(method) for method in config.methods), *_controls(config, groups)),
+        methods=(*(_method(bench, method) for method in config.methods), *_controls(config, groups)),
         attacks=(
             *(_attack(attack) for attack in config.audit.attack_ids),
             *([blind_info()] if "blind" in config.audit.run_controls else []),
@@ -167,14 +167,16 @@ def config_digest(bench: Workbench) -> str:
     for name in ("path", "sharers_from", "public"):
         settings["data"].pop(name)
     settings["model"].pop("base")
+    settings["methods"] = [bench.settings_of(method) for method in bench.config.methods]
     settings["sharers"]["embedder"] = bench.embedder_part
     settings["plug-ins"] = {m.kind: identity for m in bench.config.methods if (identity := identity_of(m))}
     return digest_json([settings, bench.dataset.digest, bench.pretrained.digest])
 
 
-def _method(method: MethodConfig) -> Method:
+def _method(bench: Workbench, method: MethodConfig) -> Method:
     kind = METHODS[method.kind]
-    params = method.model_dump(mode="json", exclude={"kind", "id"})
+    params = bench.settings_of(method)
+    del params["kind"], params["id"]
     return Method.model_validate(
         {"id": method.id, "kind": method.kind, "family": kind.family, "label": kind.label, "params": params}
     )

@@ -11,8 +11,9 @@ import numpy as np
 from attacks import TokenScores
 from prime_audit.config import MethodConfig
 from prime_audit.personalize import METHODS, carry_out
+from prime_audit.study.contexts import context_of
 from prime_audit.study.units import Output
-from prime_audit.study.work import context_of, score_adapter
+from prime_audit.study.work import score_adapter
 from prime_audit.study.workbench import Workbench
 
 

@@ -13,6 +13,7 @@ from prime_audit.study.remaking import bound_to_records
 from prime_audit.study.units import Outputs
 from prime_audit.study.workbench import Workbench
 
+_FIT = ("wanted", "shown", "shortened", "profiles_cut")
 _WHY = {
     "reference": "against itself the base is one half by definition",
     "shadows": "it has no shadows",
@@ -86,9 +87,26 @@ def coverage(bench: Workbench, tables: AuditTables, outputs: Outputs) -> Coverag
                 for (method, attack), (some, every) in tables.partial.items()
             ),
             *(gap for gap, some in asked if some and gap.reason),
+            *_left_out(bench, outputs),
         ),
         reverted=tuple(Reverted(method=m, targets=names) for m, names in reverted.items() if names),
     )
+
+
+def _left_out(bench: Workbench, outputs: Outputs) -> Iterator[Gap]:
+    """Per method what its prompts were to show and had no room for."""
+    for method in bench.config.methods:
+        fits = [outputs[f"deploy/{method.id}/{target.id}"]["fit"] for target in bench.dataset.targets]
+        count = {name: sum(fit[name] for fit in fits if fit) for name in _FIT}
+        reasons = [
+            f"{count['wanted'] - count['shown']} of {count['wanted']} items did not fit into the context"
+            if count["shown"] < count["wanted"]
+            else "",
+            f"{count['shortened']} items were cut to max_item_tokens" if count["shortened"] else "",
+            f"{count['profiles_cut']} profiles were cut to the context" if count["profiles_cut"] else "",
+        ]
+        if any(reasons):
+            yield Gap(id=f"{method.id}/prompts", reason="; ".join(filter(None, reasons)))
 
 
 def _planted(bench: Workbench, outputs: Outputs) -> Iterator[tuple[Gap, int]]:

@@ -6,6 +6,7 @@ from prime_audit.errors import ConfigError, DataError
 from prime_audit.modules import promised
 from prime_audit.personalize import METHODS, check_budget, least_starts, selection_size
 from prime_audit.study.feasible_audit import check_audit
+from prime_audit.study.feasible_prompts import check_prompts
 from prime_audit.study.predictions import check_samples
 from prime_audit.study.premise import searching_methods
 from prime_audit.study.remaking import named_by
@@ -41,6 +42,7 @@ def check_feasible(bench: Workbench) -> None:
             hint="these histories are too short for a hold-out design: leave the users out, or add records",
         )
     _check_once(config)
+    check_prompts(bench)
     _check_searches(bench)
     check_audit(bench, [m for m in merging if named_by(m) is None])
 

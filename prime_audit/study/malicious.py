@@ -7,9 +7,9 @@ from typing import Any
 from prime_audit.config import MethodConfig
 from prime_audit.modules import LoraModule, export
 from prime_audit.personalize import METHODS, carry_out
+from prime_audit.study.contexts import context_of
 from prime_audit.study.planting import Merge, expose, planted_module, skipped
 from prime_audit.study.units import Output
-from prime_audit.study.work import context_of
 from prime_audit.study.workbench import Workbench
 
 

@@ -14,7 +14,9 @@ from prime_audit.errors import ConfigError
 from prime_audit.modules import GateSettings
 from prime_audit.personalize import METHODS
 from prime_audit.study import work
+from prime_audit.study.contexts import outcome
 from prime_audit.study.counterfactual import score_without
+from prime_audit.study.deploying import deploy
 from prime_audit.study.identity import identity_of
 from prime_audit.study.predictions import answers_path
 from prime_audit.study.premise import attack_candidates, searching_methods
@@ -131,7 +133,7 @@ class Planner:
         user = self.bench.dataset.user(target)
         part = {
             **self.root,
-            "method": method.model_dump(mode="json"),
+            "method": self.bench.settings_of(method),
             "items": digest_items(self.bench.seen(user).history),
             "queries": digest_items(user.queries),
             "code": identity_of(method),
@@ -141,10 +143,8 @@ class Planner:
         def run_deploy(outputs: Outputs) -> Output:
             similarity = outputs["select"]["selected"][target] if about == "sharer" else {}
             of = named_by(method)
-            others = (
-                {of: work.outcome(self.bench, of, target, outputs[f"deploy/{of}/{target}"])} if of else {}
-            )
-            return work.deploy(self.bench, method, target, similarity, others)
+            others = {of: outcome(self.bench, of, target, outputs[f"deploy/{of}/{target}"])} if of else {}
+            return deploy(self.bench, method, target, similarity, others)
 
         self.add(name, part, needs, run_deploy)
         if about is None:

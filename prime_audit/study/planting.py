@@ -17,11 +17,12 @@ from prime_audit.data import Canary, Item, canary_form
 from prime_audit.models import continue_tokens, encode, predict, score_continuations, tokenize
 from prime_audit.modules import AdapterBank, LoraModule, is_weighted_sum, read_module
 from prime_audit.personalize import METHODS, carry_out
+from prime_audit.study.contexts import context_of
 from prime_audit.study.parts import Part
 from prime_audit.study.remaking import bound_to_records, named_by
 from prime_audit.study.sampled_secrets import Asked, sample_secrets, sampled_parts
 from prime_audit.study.units import Output
-from prime_audit.study.work import context_of, train_alike, trained_alike
+from prime_audit.study.work import train_alike, trained_alike
 from prime_audit.study.workbench import Workbench
 
 Merge = tuple[Sequence[LoraModule], Sequence[float]]

@@ -8,8 +8,9 @@ from attacks import Evidence, user_inference
 from prime_audit.config import MethodConfig
 from prime_audit.modules import LoraModule
 from prime_audit.personalize import METHODS, carry_out, nearest
+from prime_audit.study.contexts import context_of
 from prime_audit.study.units import Output
-from prime_audit.study.work import context_of, embeddings, score_adapter
+from prime_audit.study.work import embeddings, score_adapter
 from prime_audit.study.workbench import Workbench
 
 POOLS = ("a", "b")

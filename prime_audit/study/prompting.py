@@ -17,20 +17,28 @@ from attacks.arrays import BoolArray, FloatArray, IntArray
 from attacks.prompt_leak import LEAK_RULE
 from attacks.statistics import Estimate, sign_flip, success_rate
 from prime_audit.audit.membership import interval
-from prime_audit.config import MethodConfig, StudyConfig
+from prime_audit.config import MethodConfig, RetrievalSettings, StudyConfig
 from prime_audit.core import Seeds, digest_json
 from prime_audit.data import Item
 from prime_audit.models import LanguageModel, as_read, tokenize
-from prime_audit.personalize import METHODS, TargetContext, carry_out, predict_with
+from prime_audit.personalize import (
+    METHODS,
+    Personalisation,
+    TargetContext,
+    carry_out,
+    predict_with,
+    shortened,
+)
 from prime_audit.results import Metric, N
+from prime_audit.study.contexts import context_of
 from prime_audit.study.prompt_requests import REQUEST_KINDS, REQUESTS, REQUESTS_VERSION
 from prime_audit.study.units import Output, Outputs
-from prime_audit.study.work import context_of
 from prime_audit.study.workbench import Workbench
 
 Side = Literal["prompt", "control"]
 _Sides = dict[Side, dict[int, list[IntArray]]]
 _NO_HISTORY: Final = "no record of the history stands in its prompts"
+_ALIKE: Final = "what its prompts hold of the history is the same whichever half of it they are made from"
 _ONE_HALF: Final = "all records of the history fell on one side of the coin, so there is no control"
 
 
@@ -46,7 +54,7 @@ class _Part:
 def asked() -> dict[str, Any]:
     """Returns what the units' outputs depend on beside method, model and data."""
     requests = digest_json([asdict(request) for request in REQUESTS])
-    return {"requests": REQUESTS_VERSION, "wording": requests, "rule": asdict(LEAK_RULE), "form": 1}
+    return {"requests": REQUESTS_VERSION, "wording": requests, "rule": asdict(LEAK_RULE), "form": 2}
 
 
 def ask_for_history(bench: Workbench, method: MethodConfig, target: str) -> Output:
@@ -68,11 +76,11 @@ def ask_for_history(bench: Workbench, method: MethodConfig, target: str) -> Outp
     if not members or not held_out:
         return {"requests": len(REQUESTS), "rows": [], "skipped": _ONE_HALF}
     context = context_of(bench, method, target, {})
-    model, prompts, inside = _asked(bench, method, context, members)
+    model, made, prompts, inside = _asked(bench, method, context, members)
     if not any(inside):
         return {"requests": len(REQUESTS), "rows": [], "skipped": _NO_HISTORY}
-    _, _, outside = _asked(bench, method, context, held_out)
-    said = _ids(model, predict_with(model, bench.dataset.task, prompts, None))
+    *_, outside = _asked(bench, method, context, held_out)
+    said = _ids(model, predict_with(model, bench.dataset.task, prompts, made.adapter))
     of_base = _ids(model, bench.base_answers)
     rows = []
     for place, request in enumerate(REQUESTS):
@@ -82,26 +90,29 @@ def ask_for_history(bench: Workbench, method: MethodConfig, target: str) -> Outp
                 row = {"request": request.id, "kind": request.kind, "side": side, "record": record}
                 row |= {"run": found.run, "recall": round(found.recall, 10), "leaked": found.leaked}
                 rows.append({**row, "base_leaked": prompt_overlap(of_base[place], parts).leaked})
-    return {"requests": len(REQUESTS), "rows": rows}
+    return {"requests": len(REQUESTS), "rows": rows, **({} if rows else {"skipped": _ALIKE})}
 
 
 def _asked(
     bench: Workbench, method: MethodConfig, context: TargetContext, history: tuple[Item, ...]
-) -> tuple[LanguageModel, list[str], list[list[_Part]]]:
+) -> tuple[LanguageModel, Personalisation, list[str], list[list[_Part]]]:
     """The model, its prompts when a method has this history, and the parts of it that each prompt holds."""
     given = replace(context, target=replace(context.target, history=history))
     made = carry_out(METHODS[method.kind], given, method)
     model = bench.pretrained if made.on_pretrained else bench.base
     prompts = [made.prompt(request.item) for request in REQUESTS]
-    parts = _parts(model, history)
+    most = method.max_item_tokens if isinstance(method, RetrievalSettings) else None
+    # Records as the prompt shows them; then what was made from them, each piece like one more record.
+    texts = [(item.input, item.answer or "") for item in (shortened(model, one, most) for one in history)]
+    parts = _parts(model, [*texts, *((piece,) for piece in made.private)])
     # A prompt that is too long loses its beginning; what the model does not read, it cannot give away.
     read = as_read(model, prompts, model.max_tokens - bench.dataset.task.max_new_tokens)
-    return model, prompts, [[part for part in parts if part.text in text] for text in read]
+    return model, made, prompts, [[part for part in parts if part.text in text] for text in read]
 
 
-def _parts(model: LanguageModel, history: Sequence[Item]) -> list[_Part]:
-    """Texts and answers of records, without those that are too short to be looked for."""
-    whose = [(place, text) for place, item in enumerate(history) for text in (item.input, item.answer or "")]
+def _parts(model: LanguageModel, records: Sequence[Sequence[str]]) -> list[_Part]:
+    """The texts of records, without those that are too short to be looked for."""
+    whose = [(place, text) for place, texts in enumerate(records) for text in texts]
     texts = [text.strip() for _, text in whose]
     read = as_read(model, texts)
     return [

@@ -17,8 +17,9 @@ from prime_audit.modules import (
     read_module,
 )
 from prime_audit.personalize import METHODS, carry_out
+from prime_audit.study.contexts import context_of
 from prime_audit.study.units import Output
-from prime_audit.study.work import context_of, train_alike, trained_alike
+from prime_audit.study.work import train_alike, trained_alike
 from prime_audit.study.workbench import Workbench
 
 Weights = Literal["frozen", "remade", "own"]

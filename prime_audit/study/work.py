@@ -1,16 +1,14 @@
 """What each kind of unit does. Every function returns a small output that holds no user text."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
 
 from attacks import TokenScores
-from prime_audit.config import MethodConfig, PrivacyConfig, TrainingConfig
-from prime_audit.core import Seeds, digest_bytes
+from prime_audit.config import PrivacyConfig, TrainingConfig
 from prime_audit.data import Item, Task
 from prime_audit.errors import ModelError
 from prime_audit.models import load_sentence_encoder, score_tokens
@@ -29,23 +27,15 @@ from prime_audit.modules import (
     write_module,
 )
 from prime_audit.personalize import (
-    METHODS,
-    Outcome,
-    Personalisation,
-    TargetContext,
     base_embedder,
-    carry_out,
     nearest,
-    predict_with,
     representatives,
     sentence_embedder,
     tfidf_embedder,
 )
 from prime_audit.personalize.embedders import Embedder
-from prime_audit.study.predictions import keep_answers
 from prime_audit.study.units import Output
 from prime_audit.study.workbench import Workbench
-from prime_audit.utility import score
 
 # An item with the form in which it is put.
 Put = tuple[Item, Task]
@@ -188,113 +178,6 @@ def embedder_of(bench: Workbench) -> Embedder:
         fitted_on = (*bench.dataset.sharers, *bench.dataset.public)
         return tfidf_embedder([bench.holdout.members(user) for user in fitted_on])
     return base_embedder(bench.base, bench.dataset.task.past)
-
-
-def outcome(bench: Workbench, method: str, target: str, deployed: Output) -> Outcome:
-    """Tells a control what another method deployed, read back from the run directory when it asks.
-
-    Args:
-        bench: The workbench.
-        method: The other method's id.
-        target: The target.
-        deployed: Output of the other method's unit for this target.
-
-    Returns:
-        Its weights, its norm and a reader of its adapter.
-    """
-
-    def adapter() -> LoraModule | None:
-        return read_module(bench.adapter_path(method, target)) if deployed["adapter"] is not None else None
-
-    weights = dict(zip(deployed["sources"], deployed["weights"], strict=True))
-    return Outcome(weights=weights, norm=deployed["norm"], adapter=adapter)
-
-
-def context_of(
-    bench: Workbench,
-    method: MethodConfig,
-    target: str,
-    similarity: Mapping[str, float],
-    others: Mapping[str, Outcome] = MappingProxyType({}),
-) -> TargetContext:
-    """Collects what a method may see of a target.
-
-    Args:
-        bench: The workbench.
-        method: The method.
-        target: The target.
-        similarity: The sharers that it may merge, most similar first, with their cosines.
-        others: What other methods deployed for this target.
-
-    Returns:
-        The context; no record that the audit holds out is in it.
-    """
-    return TargetContext(
-        task=bench.dataset.task,
-        target=bench.seen(bench.dataset.user(target)),
-        base=bench.base,
-        seeds=Seeds(bench.training_seeds.integer("deploy", method.id, target)),
-        sharers=tuple(similarity),
-        similarity=similarity,
-        module=bench.module,
-        gates=bench.gates,
-        calibration=bench.calibration if similarity and bench.config.sharers.calibration else None,
-        loss=bench.config.training.loss,
-        others=others,
-    )
-
-
-def deploy(
-    bench: Workbench,
-    method: MethodConfig,
-    target: str,
-    similarity: Mapping[str, float],
-    others: Mapping[str, Outcome],
-) -> Output:
-    """Personalises for one target, answers its queries and writes the adapter that would be deployed."""
-    user = bench.dataset.user(target)
-    context = context_of(bench, method, target, similarity, others)
-    deployed = carry_out(METHODS[method.kind], context, method)
-    model = bench.pretrained if deployed.on_pretrained else bench.base
-    prompts = [deployed.prompt(query) for query in user.queries]
-    outputs = predict_with(model, bench.dataset.task, prompts, deployed.adapter)
-    keep_answers(bench, method.id, user, outputs)
-    scores = score(bench.dataset.task, outputs, [query.answer or "" for query in user.queries])
-    return {
-        **_provenance(deployed),
-        **_adapter(bench, method.id, target, deployed),
-        "primary": [round(float(value), 10) for value in scores.per_item],
-        "raw": {name: round(float(value), 10) for name, value in sorted(scores.raw.items())},
-        # Labels are no user text; free text stays in memory and only its digest is kept.
-        "outputs": outputs if bench.dataset.task.kind != "text" else None,
-        "outputs_digest": digest_bytes("\x00".join(outputs).encode()),
-    }
-
-
-def _provenance(deployed: Personalisation) -> Output:
-    return {
-        "sources": list(deployed.sources),
-        "weights": [float(weight) for weight in deployed.weights],
-        "reverted": deployed.reverted,
-        "reason": deployed.reason,
-        "chosen": deployed.chosen,
-        "notes": dict(deployed.notes),
-        "points": [
-            {"w": list(p.weights), "u": p.utility, "s": p.similarity, "part": p.part, "items": p.items}
-            for p in deployed.points
-        ],
-    }
-
-
-def _adapter(bench: Workbench, method: str, target: str, deployed: Personalisation) -> Output:
-    """Writes the deployed adapter; returns its digest, its norm, and that over its sources' mean norm."""
-    if deployed.adapter is None:
-        return {"adapter": None, "norm": 0.0, "norm_ratio": 0.0}
-    write_module(deployed.adapter, bench.adapter_path(method, target), bench.base.name)
-    norm = deployed.adapter.norm()
-    mean = float(np.mean([bench.module(user).norm() for user in deployed.sources]))
-    ratio = round(norm / mean, 10) if mean else 0.0
-    return {"adapter": deployed.adapter.digest, "norm": round(norm, 10), "norm_ratio": ratio}
 
 
 def score_base(bench: Workbench, user: str) -> Output:

@@ -1,18 +1,19 @@
 """What the units of one run share: data, flips, models, modules, and where evidence lies."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
 from attacks import TokenScores
-from prime_audit.config import StudyConfig
+from prime_audit.config import MethodConfig, RetrievalSettings, StudyConfig
 from prime_audit.core import Seeds
 from prime_audit.data import (
     CanaryDesign,
@@ -34,9 +35,12 @@ from prime_audit.data import (
 from prime_audit.models import (
     Example,
     LanguageModel,
+    Meter,
+    SentenceEncoder,
     SentenceFolder,
     encode_all,
     load_model,
+    load_sentence_encoder,
     read_sentence_folder,
 )
 from prime_audit.modules import LoraModule, merged_into, read_gates, read_module
@@ -57,6 +61,7 @@ class Workbench:
         store: The store of trained modules.
         out: The run directory.
         keys: Key of every planned unit by name; modules are found in the store by the key of their unit.
+        memory: What methods leave for one another in memory; nothing of it is written.
     """
 
     config: StudyConfig
@@ -67,6 +72,8 @@ class Workbench:
     keys: Mapping[str, str] = field(default_factory=dict)
     _modules: dict[str, LoraModule] = field(default_factory=dict)
     _gates: dict[str, dict[str, Tensor]] = field(default_factory=dict)
+    _encoders: dict[str, SentenceEncoder] = field(default_factory=dict)
+    memory: dict[str, tuple[str, Meter]] = field(default_factory=dict)
 
     @cached_property
     def seeds(self) -> Seeds:
@@ -161,6 +168,20 @@ class Workbench:
         embedder = self.config.sharers.embedder
         return None if embedder in ("base", "tfidf") else read_sentence_folder(Path(embedder))
 
+    def settings_of(self, method: MethodConfig) -> dict[str, Any]:
+        """Returns a method's settings with the digest of an encoder's files in the place of their path."""
+        settings: dict[str, Any] = method.model_dump(mode="json")
+        if isinstance(method, RetrievalSettings) and method.encoder != "base":
+            settings["encoder"] = read_sentence_folder(Path(method.encoder)).digest
+        return settings
+
+    def encoder(self, folder: str) -> Callable[[Sequence[str]], NDArray[np.float64]]:
+        """Returns the function that embeds texts by a sentence-transformers folder."""
+        if folder not in self._encoders:
+            read = read_sentence_folder(Path(folder))
+            self._encoders[folder] = load_sentence_encoder(read, self.base.device)
+        return self._encoders[folder].embed
+
     @property
     def embedder_part(self) -> str:
         """What of the embedder every key holds: its name, or the digest of its files wherever they lie."""
@@ -205,7 +226,11 @@ class Workbench:
         return self._gates[user]
 
     def seen(self, user: User) -> User:
-        """Returns the user as every method sees it: the history's IN half alone."""
+        """Returns the user as every method sees it: the history's IN half alone.
+
+        A profile that came with the data is not shown: nobody knows which records it tells of. A method that
+        asks for it by name gets it where `check_feasible` lets it.
+        """
         return replace(user, history=self.holdout.members(user), profile_text=None)
 
     def example(self, item: Item) -> Example:

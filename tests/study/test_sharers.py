@@ -17,7 +17,7 @@ from prime_audit.errors import ConfigError, DataError, ModelError
 from prime_audit.models import score_tokens
 from prime_audit.personalize import METHODS, Personalisation, TargetContext
 from prime_audit.results import Results
-from prime_audit.study import work
+from prime_audit.study import deploying, work
 from prime_audit.study.inputs import load_dataset
 from prime_audit.study.plan import plan
 from prime_audit.study.runner import run_study
@@ -205,7 +205,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Workbench, R
     spied = {kind: replace(method, personalise=spy) for kind, method in METHODS.items()}
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PRIME_AUDIT_CACHE", str(folder / "cache"))
-        patch.setattr(work, "METHODS", spied)
+        patch.setattr(deploying, "METHODS", spied)
         results = run_study(study(folder, **SECTIONS), folder / "run")
         bench = bench_of(folder, **SECTIONS)
         bench.store = Store(folder / "cache")
@@ -313,8 +313,8 @@ def test_without_calibration_a_method_is_given_none(tmp_path: Path, monkeypatch:
         seen.append(context)
         raise Seen
 
-    monkeypatch.setattr(work, "METHODS", {"uniform": replace(METHODS["uniform"], personalise=spy)})
+    monkeypatch.setattr(deploying, "METHODS", {"uniform": replace(METHODS["uniform"], personalise=spy)})
     bench = bench_of(tmp_path)
     with pytest.raises(Seen):
-        work.deploy(bench, bench.config.methods[1], "target-01", {"sharer-01": 1.0}, {})
+        deploying.deploy(bench, bench.config.methods[1], "target-01", {"sharer-01": 1.0}, {})
     assert [context.calibration for context in seen] == [None]
