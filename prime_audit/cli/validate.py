@@ -15,7 +15,8 @@ from prime_audit.cli.options import (
 
 _STAGES = {
     "adapt": "task adaptation of the base",
-    "train": "one module per sharer, and per target for oppu",
+    "train": "one module per sharer",
+    "own": "one module of one target, for a method that trains one",
     "gate": "Per-Pcs gates of one sharer",
     "select": "which sharers each target merges",
     "deploy": "one method for one target: personalise and answer",

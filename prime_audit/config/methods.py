@@ -21,6 +21,13 @@ from prime_audit.config.section import (
     Section,
     Share,
 )
+from prime_audit.config.trained_methods import (
+    AdaptMergedMethod,
+    OppuMethod,
+    OppuProfileMethod,
+    OppuRagMethod,
+    PooledMethod,
+)
 
 Space = Literal["exact", "factor"]
 OptimiserName = Literal["cma", "tbpsa", "one-plus-one", "de", "ngopt", "space-filling"]
@@ -32,14 +39,6 @@ class BaseMethod(MethodSettings):
 
     kind: Literal["base"] = "base"
     id: Id = "base"
-
-
-class OppuMethod(MethodSettings):
-    """One module trained for each target; `epochs: null` takes those of `training`."""
-
-    kind: Literal["oppu"] = "oppu"
-    id: Id = "oppu"
-    epochs: Count | None = None
 
 
 class NearestMethod(MethodSettings):
@@ -277,6 +276,10 @@ AnyMethod = (
     | ProfileRagMethod
     | InContextMethod
     | OppuMethod
+    | OppuRagMethod
+    | OppuProfileMethod
+    | PooledMethod
+    | AdaptMergedMethod
     | NearestMethod
     | UniformMethod
     | TaskArithmeticMethod
@@ -299,6 +302,10 @@ MethodKind = Literal[
     "profile-rag",
     "in-context",
     "oppu",
+    "oppu-rag",
+    "oppu-profile",
+    "pooled",
+    "adapt-merged",
     "nearest",
     "uniform",
     "task-arithmetic",

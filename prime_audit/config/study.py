@@ -22,13 +22,13 @@ from prime_audit.config.methods import (
     AnyMethod,
     BaseMethod,
     MethodKind,
-    OppuMethod,
     PrimeMethod,
     UniformMethod,
 )
 from prime_audit.config.plugins import METHODS, method_settings, refuse_shadowing
 from prime_audit.config.prompt_methods import RagMethod
 from prime_audit.config.section import ID_PATTERN, Count, Id, MethodSettings, NotNegative, Positive, Section
+from prime_audit.config.trained_methods import OppuMethod
 
 _BUILT_IN: tuple[type[MethodSettings], ...] = get_args(AnyMethod)
 METHOD_KINDS: Mapping[str, type[MethodSettings]] = MappingProxyType(

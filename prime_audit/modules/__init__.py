@@ -1,6 +1,13 @@
 """LoRA modules: files, weighted mixtures, training, export."""
 
 from prime_audit.modules.bank import AdapterBank
+from prime_audit.modules.early_stopping import (
+    Stopping,
+    TrainingRecord,
+    read_record,
+    train_personal,
+    write_record,
+)
 from prime_audit.modules.export import export, truncation_error
 from prime_audit.modules.files import read_module, write_module
 from prime_audit.modules.gates import GateSettings, read_gates, train_gates, write_gates
@@ -17,6 +24,8 @@ __all__ = [
     "GateSettings",
     "Guarantee",
     "LoraModule",
+    "Stopping",
+    "TrainingRecord",
     "adapt",
     "export",
     "gradient_norms",
@@ -28,11 +37,14 @@ __all__ = [
     "read_gates",
     "read_guarantee",
     "read_module",
+    "read_record",
     "train_gates",
     "train_module",
+    "train_personal",
     "train_private_module",
     "truncation_error",
     "write_gates",
     "write_guarantee",
     "write_module",
+    "write_record",
 ]

@@ -1,7 +1,7 @@
 """Training of LoRA modules with PEFT, on a base that is left exactly as it was."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -59,7 +59,7 @@ def train_module(
     """
     short, encoded = encode_for_training(lm, examples, training)
     with fresh_lora(short, training, seed) as wrapped:
-        _optimise(short, encoded, training, seed)
+        optimise(short, encoded, training, seed)
         return current_module(wrapped, training)
 
 
@@ -153,19 +153,42 @@ def _targets(lm: LanguageModel, names: Sequence[str]) -> list[str]:
     return layers
 
 
-def _optimise(lm: LanguageModel, encoded: Sequence[Encoded], training: TrainingConfig, seed: int) -> None:
+def optimise(
+    lm: LanguageModel,
+    encoded: Sequence[Encoded],
+    training: TrainingConfig,
+    seed: int,
+    after_epoch: Callable[[int], bool] = lambda epoch: True,
+) -> int:
+    """Trains the layers of `fresh_lora` in place.
+
+    Args:
+        lm: The model with its LoRA layers.
+        encoded: What to train on.
+        training: Learning rate, epochs, batch size.
+        seed: Decides the order.
+        after_epoch: Told of every epoch, from 1; returns whether there is to be another.
+
+    Returns:
+        The number of epochs that were run.
+
+    Raises:
+        ModelError: The loss stops being finite.
+    """
     parameters = [parameter for parameter in lm.model.parameters() if parameter.requires_grad]
     optimiser = torch.optim.AdamW(parameters, lr=training.lr, weight_decay=0.0)
     order = torch.Generator().manual_seed(seed)
-    batches = [
-        batch
-        for _ in range(training.epochs)
-        for batch in torch.split(torch.randperm(len(encoded), generator=order), training.batch_size)
-    ]
-    for step, batch in enumerate(batches):
-        set_rate(optimiser, training, step, len(batches))
-        loss = mean_loss(lm, [encoded[i] for i in batch.tolist()])
-        descend(optimiser, loss, _LARGEST_GRADIENT, f"step {step + 1} of {len(batches)}", "training.lr")
+    steps = training.epochs * math.ceil(len(encoded) / training.batch_size)
+    step = 0
+    for epoch in range(1, training.epochs + 1):
+        for batch in torch.split(torch.randperm(len(encoded), generator=order), training.batch_size):
+            set_rate(optimiser, training, step, steps)
+            loss = mean_loss(lm, [encoded[i] for i in batch.tolist()])
+            step += 1
+            descend(optimiser, loss, _LARGEST_GRADIENT, f"step {step} of {steps}", "training.lr")
+        if not after_epoch(epoch):
+            return epoch
+    return training.epochs
 
 
 def descend(optimiser: torch.optim.Optimizer, loss: Tensor, largest: float, where: str, rate: str) -> None:

@@ -13,6 +13,7 @@ from prime_audit.personalize.representatives import representatives
 from prime_audit.personalize.search import check_budget
 from prime_audit.personalize.selection import history_embedding, nearest
 from prime_audit.personalize.starts import least_starts
+from prime_audit.personalize.trained import resolved, stopping_of
 from prime_audit.personalize.types import (
     Calibration,
     Method,
@@ -47,8 +48,10 @@ __all__ = [
     "predict_with",
     "register",
     "representatives",
+    "resolved",
     "selection_size",
     "sentence_embedder",
     "shortened",
+    "stopping_of",
     "tfidf_embedder",
 ]

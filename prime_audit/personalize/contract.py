@@ -50,7 +50,7 @@ def checked(method: Method, context: TargetContext, found: Personalisation) -> P
 
 def _fault(method: Method, context: TargetContext, found: Personalisation) -> str:
     if found.adapter is not None:
-        allowed = {context.target.id} if method.subject == "target" else set(context.sharers)
+        allowed = {context.target.id, *context.pooled} if method.subject == "target" else set(context.sharers)
         if method.subject is None:
             return f"it deploys an adapter, but nobody audits the family '{method.family}'; use merging"
         if found.on_pretrained or found.reverted:

@@ -7,7 +7,9 @@ from typing import Any, Literal
 from attacks.registry import place_of
 from prime_audit.config import METHOD_KINDS, MethodSettings, declare_method
 from prime_audit.errors import ConfigError
-from prime_audit.personalize.types import Method, Personalisation, TargetContext
+from prime_audit.models import Example
+from prime_audit.personalize.trained import own_examples
+from prime_audit.personalize.types import Method, Personalisation, Subject, TargetContext
 
 Personalise = Callable[[TargetContext, Any], Personalisation]
 
@@ -22,7 +24,9 @@ def register(
     family: Literal["prompt", "training", "merging", "control"],
     label: str,
     source: str = "",
+    about: tuple[Subject, ...] | None = None,
     needs_own_module: bool = False,
+    examples: Callable[[TargetContext, Any], list[Example]] = own_examples,
     needs_gates: bool = False,
     needs_public: bool = False,
     shows_history: bool = False,
@@ -36,7 +40,11 @@ def register(
             about the target.
         label: A short human name.
         source: Where the method is described.
-        needs_own_module: Whether the target's own module must be trained first.
+        about: Whose privacy the deployed adapter is about, where that is more than the family says.
+        needs_own_module: Whether the target's own module must be trained first, by the settings of
+            ``TrainedSettings`` where the settings are such.
+        examples: What that module is trained on; by default the target's own history, with the prompts that
+            the settings ask for.
         needs_gates: Whether the sharers' gates must be trained first, by the ``steps``, ``lr`` and
             ``batch_size`` of the settings.
         needs_public: Whether it cannot do without public users.
@@ -48,7 +56,7 @@ def register(
     Raises:
         ConfigError: Another method has this kind, or gates are needed and cannot be trained.
     """
-    subject: Literal["sharer", "target"] | None = "sharer" if family in ("merging", "control") else None
+    subject: Subject | None = "sharer" if family in ("merging", "control") else None
     if needs_own_module:
         subject = "target"
     if needs_gates and (
@@ -77,7 +85,9 @@ def register(
             personalise=personalise,
             settings=settings,
             subject=subject,
+            about=about or ((subject,) if subject else ()),
             needs_own_module=needs_own_module,
+            examples=examples if needs_own_module else None,
             needs_gates=needs_gates,
             needs_public=needs_public,
             shows_history=shows_history,

@@ -4,7 +4,7 @@ Source: LaMP (arXiv:2304.11406), section 3. Nothing retrieves the item that is a
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import bm25s
 import numpy as np
@@ -57,11 +57,12 @@ class Retriever:
         self._k = settings.k
         self._ranking = _ranking(context, settings, self._items) if self._items else None
 
-    def retrieve(self, query: Item) -> tuple[Item, ...]:
+    def retrieve(self, query: Item, among: Collection[int] | None = None) -> tuple[Item, ...]:
         """Returns the ``k`` best items that may be shown with a query.
 
         Args:
             query: What is asked about.
+            among: Positions of the items to choose from; None for all of them.
 
         Returns:
             The items in ascending order of rank, the best one last, next to the question; fewer if fewer are
@@ -69,7 +70,8 @@ class Retriever:
         """
         if self._ranking is None:
             return ()
-        usable = np.array(usable_for(query, self._items), dtype=np.int64)
+        places = usable_for(query, self._items)
+        usable = np.array([p for p in places if among is None or p in among], dtype=np.int64)
         scores = self._ranking(query)[usable]
         best = usable[np.argsort(-scores, kind="stable")[: self._k]]
         return tuple(self._items[place] for place in best[::-1])

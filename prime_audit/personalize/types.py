@@ -7,10 +7,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from prime_audit.config import MethodSettings
+from prime_audit.config import MethodSettings, TrainingConfig
 from prime_audit.core import Seeds
 from prime_audit.data import Item, Task, User
-from prime_audit.models import LanguageModel, Meter, predict
+from prime_audit.models import Example, LanguageModel, Meter, predict
 from prime_audit.modules import AdapterBank, LoraModule
 from prime_audit.personalize.augmenting import Fit
 
@@ -18,6 +18,7 @@ from prime_audit.personalize.augmenting import Fit
 CHECK = "check"
 
 PromptBuilder = Callable[[Item], str]
+Subject = Literal["sharer", "target"]
 Note = str | float | int | bool
 Encode = Callable[[Sequence[str]], NDArray[np.float64]]
 
@@ -130,6 +131,9 @@ class TargetContext:
         calibration: Returns a sharer's calibration records, or None if none were set aside.
         others: What other methods deployed for this target, for a method that names them with ``of``.
         loss: Which tokens the modules were trained on and the audit scores: ``answer`` or ``full``.
+        training: How modules are trained in this study.
+        pooled: IN histories of the sharers whose records a method that pools may train on; nobody's for any
+            other method.
         public: Items of public users, whose privacy nobody asks about.
         encoders: Reads a sentence encoder's folder by its path.
         writer: The pretrained model, which writes profiles.
@@ -148,6 +152,8 @@ class TargetContext:
     calibration: Callable[[str], Calibration] | None = None
     others: Mapping[str, Outcome] = field(default_factory=dict)
     loss: str = "answer"
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    pooled: Mapping[str, tuple[Item, ...]] = field(default_factory=dict)
     public: tuple[Item, ...] = ()
     encoders: Callable[[str], Encode] | None = None
     writer: LanguageModel | None = None
@@ -188,8 +194,11 @@ class Method:
         label: A short human name.
         personalise: The function; it takes the target's context and the method's settings.
         settings: What a study may set.
-        subject: Whose privacy the deployed adapter is about; None if the method deploys no adapter.
+        subject: Whose module is deployed: ``sharer`` for a merge, ``target`` for a module that was trained
+            for the target; None if the method deploys no adapter.
+        about: Whose privacy the deployed adapter is about; the subject's, or both.
         needs_own_module: True if the target's own module must be trained first.
+        examples: What that module is trained on.
         needs_gates: True if the sharers' gates must be trained first.
         needs_public: True if it cannot do without public users.
         shows_history: True if its prompts hold the target's history although it trains a module.
@@ -201,12 +210,19 @@ class Method:
     label: str
     personalise: Callable[[TargetContext, Any], Personalisation]
     settings: type[MethodSettings]
-    subject: Literal["sharer", "target"] | None = None
+    subject: Subject | None = None
+    about: tuple[Subject, ...] = ()
     needs_own_module: bool = False
+    examples: Callable[[TargetContext, Any], list[Example]] | None = None
     needs_gates: bool = False
     needs_public: bool = False
     shows_history: bool = False
     source: str = ""
+
+    @property
+    def pools(self) -> bool:
+        """Whether it trains one module on the records of sharers and of the target together."""
+        return self.subject == "target" and "sharer" in self.about
 
     @property
     def may_show_history(self) -> bool:

@@ -7,6 +7,7 @@ import numpy as np
 
 from attacks import Evidence, ShadowScores, TokenScores
 from prime_audit.audit import Scored, Subjects
+from prime_audit.config import MethodConfig
 from prime_audit.personalize import METHODS
 from prime_audit.study.blind import blind_panel
 from prime_audit.study.corpus import corpus
@@ -39,8 +40,8 @@ class Collector:
     def groups(self) -> list[Subjects]:
         """Returns the evidence about sharers and about targets, with the controls of each."""
         config = self.bench.config
-        merging = [m for m in config.methods if METHODS[m.kind].subject == "sharer"]
-        own = [m for m in config.methods if METHODS[m.kind].subject == "target"]
+        merging = [m for m in config.methods if "sharer" in METHODS[m.kind].about]
+        own = [m for m in config.methods if "target" in METHODS[m.kind].about]
         if config.audit.design == "prime-paper":
             # Without held-out records of the target there is nothing to compare the target's with.
             own = []
@@ -60,7 +61,7 @@ class Collector:
             found.append(Subjects("sharer", methods, alarms, references, counterfactuals, seen))
         if own:
             targets = [target.id for target in self.bench.dataset.targets]
-            methods = {m.id: [self._about_target(m.id, t) for t in targets] for m in own}
+            methods = {m.id: [self._about_target(m, t) for t in targets] for m in own}
             alarms = {CONTROL_BASE: [self._base(t, (t,)) for t in targets]} if "base" in controls else {}
             seen = blind_panel(self.bench, targets) if "blind" in controls else None
             found.append(Subjects("target", methods, alarms, seen=seen))
@@ -143,10 +144,12 @@ class Collector:
             return None
         return TokenScores.concat([self.bench.evidence(f"score/{PRETRAINED}/{user}") for user in users])
 
-    def _about_target(self, method: str, target: str) -> Scored:
-        whole = self.bench.evidence(f"score/{method}/{target}")
-        parts = self._parts(f"pass/{method}/{target}")
-        return Scored(target, (target,), self._evidence(whole, (target,), parts), (1,))
+    def _about_target(self, method: MethodConfig, target: str) -> Scored:
+        """What is about the target, which comes last where the records of sharers were scored as well."""
+        both = "sharer" in METHODS[method.kind].about
+        sharers = audited_sharers(self.bench, self.outputs, target) if both else []
+        *_, (_, evidence) = self._split(method.id, target, [*sharers, target])
+        return Scored(target, (target,), evidence, (1,))
 
     def _base(self, target: str, subjects: tuple[str, ...]) -> Scored:
         """The base without a reference: against itself a calibrated attack is one half by definition."""

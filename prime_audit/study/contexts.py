@@ -2,14 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from types import MappingProxyType
 
 from prime_audit.config import MethodConfig, ProfileSettings
 from prime_audit.core import Seeds
 from prime_audit.modules import LoraModule, read_module
-from prime_audit.personalize import Outcome, TargetContext
+from prime_audit.personalize import METHODS, Outcome, TargetContext
 from prime_audit.study.units import Output
-from prime_audit.study.workbench import Workbench
+from prime_audit.study.workbench import Workbench, own_unit
 
 
 def outcome(bench: Workbench, method: str, target: str, deployed: Output) -> Outcome:
@@ -52,6 +53,8 @@ def context_of(
         The context; no record that the audit holds out is in it.
     """
     user = bench.dataset.user(target)
+    pool = getattr(method, "pool", "selected") if METHODS[method.kind].pools else None
+    sharing = [one.id for one in bench.dataset.sharers if pool == "all" or one.id in similarity]
     given = isinstance(method, ProfileSettings) and method.source == "given"
     return TargetContext(
         task=bench.dataset.task,
@@ -60,13 +63,22 @@ def context_of(
         seeds=Seeds(bench.training_seeds.integer("deploy", method.id, target)),
         sharers=tuple(similarity),
         similarity=similarity,
-        module=bench.module,
+        module=partial(_module, bench, method),
         gates=bench.gates,
         calibration=bench.calibration if similarity and bench.config.sharers.calibration else None,
         loss=bench.config.training.loss,
         others=others,
+        training=bench.config.training,
+        pooled={one: bench.holdout.members(bench.dataset.user(one)) for one in sharing} if pool else {},
         public=tuple(item for one in bench.dataset.public for item in one.history if item.answer),
         encoders=bench.encoder,
         writer=bench.pretrained,
         memory=bench.memory,
+    )
+
+
+def _module(bench: Workbench, method: MethodConfig, user: str) -> LoraModule:
+    """The module of a sharer; of a target, the one that was trained for this method."""
+    return (
+        bench.own_module(method.id, user) if own_unit(method.id, user) in bench.keys else bench.module(user)
     )

@@ -9,7 +9,7 @@ from prime_audit.core import digest_bytes
 from prime_audit.data import Item
 from prime_audit.models import Meter, metered
 from prime_audit.modules import write_module
-from prime_audit.personalize import METHODS, Outcome, Personalisation, carry_out, predict_with
+from prime_audit.personalize import METHODS, Outcome, Personalisation, TargetContext, carry_out, predict_with
 from prime_audit.study.contexts import context_of
 from prime_audit.study.predictions import keep_answers
 from prime_audit.study.units import Output
@@ -37,7 +37,7 @@ def deploy(
     scores = score(task, outputs, [query.answer or "" for query in user.queries])
     return {
         **_provenance(deployed),
-        **_adapter(bench, method.id, target, deployed),
+        **_adapter(bench, method.id, context, deployed),
         "fit": fit_of(deployed, user.queries),
         "costs": _costs(deployed, search, answering),
         "primary": [round(float(value), 10) for value in scores.per_item],
@@ -88,12 +88,19 @@ def _provenance(deployed: Personalisation) -> Output:
     }
 
 
-def _adapter(bench: Workbench, method: str, target: str, deployed: Personalisation) -> Output:
+def _adapter(bench: Workbench, method: str, context: TargetContext, deployed: Personalisation) -> Output:
     """Writes the deployed adapter; returns its digest, its norm, and that over its sources' mean norm."""
     if deployed.adapter is None:
-        return {"adapter": None, "norm": 0.0, "norm_ratio": 0.0}
-    write_module(deployed.adapter, bench.adapter_path(method, target), bench.base.name)
+        return {"adapter": None, "norm": 0.0, "norm_ratio": 0.0, "source_norm": 0.0}
+    write_module(deployed.adapter, bench.adapter_path(method, context.target.id), bench.base.name)
     norm = deployed.adapter.norm()
-    mean = float(np.mean([bench.module(user).norm() for user in deployed.sources]))
+    # A pooled module is made of records; beside it stand the modules that the same sharers trained.
+    sources = tuple(context.pooled) or deployed.sources
+    mean = float(np.mean([context.load(user).norm() for user in sources]))
     ratio = round(norm / mean, 10) if mean else 0.0
-    return {"adapter": deployed.adapter.digest, "norm": round(norm, 10), "norm_ratio": ratio}
+    return {
+        "adapter": deployed.adapter.digest,
+        "norm": round(norm, 10),
+        "norm_ratio": ratio,
+        "source_norm": mean,
+    }

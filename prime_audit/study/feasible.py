@@ -32,7 +32,7 @@ def check_feasible(bench: Workbench) -> None:
     if not dataset.targets:
         raise ConfigError("the data hold no target", hint="give at least one user the role 'target'")
     merging = [method for method in config.methods if METHODS[method.kind].subject == "sharer"]
-    if merging:
+    if any("sharer" in METHODS[method.kind].about for method in config.methods):
         _check_merging(bench)
     check_sharers(bench)
     empty = [user for user, flips in bench.holdout.flips.items() if not any(flips)]
@@ -41,7 +41,7 @@ def check_feasible(bench: Workbench) -> None:
             f"the coin flips leave no record to train on for: {', '.join(empty[:10])}",
             hint="these histories are too short for a hold-out design: leave the users out, or add records",
         )
-    _check_once(config)
+    _check_trained(config)
     check_prompts(bench)
     _check_searches(bench)
     check_audit(bench, [m for m in merging if named_by(m) is None])
@@ -52,9 +52,12 @@ def _check_merging(bench: Workbench) -> None:
     config, dataset = bench.config, bench.dataset
     wanted, there = config.sharers.per_target, len(dataset.sharers)
     if not there:
-        names = ", ".join(m.id for m in config.methods if METHODS[m.kind].subject == "sharer")
+        using = [m for m in config.methods if "sharer" in METHODS[m.kind].about]
+        merging = [m.id for m in using if METHODS[m.kind].subject == "sharer"]
+        names = ", ".join(merging or [m.id for m in using])
+        what = "merge sharers' modules" if merging else "train on sharers' records"
         raise ConfigError(
-            f"methods {names} merge sharers' modules, and the data hold no sharer",
+            f"methods {names} {what}, and the data hold no sharer",
             hint="put LaMP's train split beside its dev split, or name users who share with --sharers "
             "(data.sharers_from); or leave these methods out",
         )
@@ -94,24 +97,34 @@ def _check_merging(bench: Workbench) -> None:
             )
 
 
-def _check_once(config: StudyConfig) -> None:
-    """Refuses two methods that would each train something else of the same users."""
-    # What is trained beforehand is kept by user: two methods with other settings would need two of it.
-    for need, what in (
-        ("needs_own_module", "a module of every target"),
-        ("needs_gates", "gates of every sharer"),
-    ):
-        owners = [method.id for method in config.methods if getattr(METHODS[method.kind], need)]
-        if len(owners) > 1:
-            raise ConfigError(
-                f"methods {', '.join(owners)} would each train {what}", hint="keep one of them in a study"
-            )
+def _check_trained(config: StudyConfig) -> None:
+    """Refuses what would train on records in a way that the rest of the study rules out."""
+    # Gates are kept by sharer: two methods with other settings would need two of them.
     gated = [method.id for method in config.methods if METHODS[method.kind].needs_gates]
+    if len(gated) > 1:
+        raise ConfigError(
+            f"methods {', '.join(gated)} would each train gates of every sharer",
+            hint="keep one of them in a study",
+        )
+    pooling = [m for m in config.methods if METHODS[m.kind].pools]
     if gated and config.sharers.privacy is not None:
         raise ConfigError(
             f"method {gated[0]} trains gates on the sharers' records without privacy, which would undo "
             "sharers.privacy",
             hint="leave out the method or sharers.privacy",
+        )
+    if pooling and config.sharers.privacy is not None:
+        raise ConfigError(
+            f"method {pooling[0].id} trains on the sharers' records without privacy, which would undo "
+            "sharers.privacy",
+            hint="leave out the method or sharers.privacy",
+        )
+    everyone = [method.id for method in pooling if getattr(method, "pool", None) == "all"]
+    if everyone and config.audit.design == "prime-paper":
+        raise ConfigError(
+            f"method {everyone[0]} trains on every sharer, and the design prime-paper needs sharers whose "
+            "records are in nothing",
+            hint="set 'pool: selected', or use the design holdout",
         )
 
 

@@ -43,7 +43,7 @@ def pass_deployed(
     _, method, target = name.split("/")
     module = None if deployed["adapter"] is None else read_module(bench.adapter_path(method, target))
     sources = deployed["sources"]
-    norm = float(np.mean([bench.module(user).norm() for user in sources])) if sources else 0.0
+    norm = float(deployed["source_norm"])
     merged = tuple(user for user, weight in zip(sources, deployed["weights"], strict=True) if weight)
     probe = Probe(tuple(subjects), module, merged, norm, _base_overlap(bench, subjects, parts))
     return _saved(bench, name, measure(bench, probe, parts))

@@ -14,7 +14,7 @@ from prime_audit.study.planner import Planner, digest_items
 from prime_audit.study.remaking import named_by
 from prime_audit.study.store import Store, default_store
 from prime_audit.study.units import Unit
-from prime_audit.study.workbench import Workbench
+from prime_audit.study.workbench import Workbench, own_unit
 
 
 def plan(bench: Workbench, model: Mapping[str, str]) -> list[Unit]:
@@ -37,14 +37,11 @@ def plan(bench: Workbench, model: Mapping[str, str]) -> list[Unit]:
     check_feasible(bench)
     planner = Planner(bench, model)
     adapted = planner.adapt()
-    kinds = [METHODS[method.kind] for method in config.methods]
-    merging = any(kind.subject == "sharer" for kind in kinds)
-    own = next((m for m in config.methods if METHODS[m.kind].needs_own_module), None)
+    merging = any("sharer" in METHODS[method.kind].about for method in config.methods)
+    owning = [method for method in config.methods if METHODS[method.kind].needs_own_module]
     sharers = [sharer.id for sharer in dataset.sharers] if merging else []
     targets = [target.id for target in dataset.targets]
-    trained = [planner.train(sharer, None, adapted, config.sharers.privacy) for sharer in sharers]
-    own_epochs = getattr(own, "epochs", None)
-    own_trained = {t: planner.train(t, own_epochs, adapted) for t in targets} if own else {}
+    trained = [planner.train(sharer, adapted, config.sharers.privacy) for sharer in sharers]
     gated: Any = next((m for m in config.methods if METHODS[m.kind].needs_gates), None)
     gates = [planner.gate(sharer, gated) for sharer in sharers] if gated else []
     if merging:
@@ -60,12 +57,16 @@ def plan(bench: Workbench, model: Mapping[str, str]) -> list[Unit]:
             adapted,
             lambda outputs: work.select(bench),
         )
-    planner.base_scores([*sharers, *own_trained], adapted)
+    for method in owning:
+        for target in targets:
+            planner.own(method, target, adapted)
+    about_targets = any("target" in METHODS[method.kind].about for method in config.methods)
+    planner.base_scores([*sharers, *(targets if about_targets else [])], adapted)
     # A control follows the method that it is built from, wherever the study lists it.
     for method in sorted(config.methods, key=lambda method: named_by(method) is not None):
         shared = [*trained, *gates] if METHODS[method.kind].needs_gates else trained
         for target in targets:
-            planner.evaluate(method, target, _needs(method, target, adapted, shared, own_trained))
+            planner.evaluate(method, target, _needs(method, target, adapted, shared))
     if merging and "own-module" in config.audit.run_controls:
         planner.own_modules()
     if merging and "placebo" in config.audit.run_controls:
@@ -78,14 +79,11 @@ def plan(bench: Workbench, model: Mapping[str, str]) -> list[Unit]:
     return planner.units
 
 
-def _needs(
-    method: MethodConfig, target: str, adapted: list[str], shared: list[str], own: dict[str, str]
-) -> list[str]:
-    kind = METHODS[method.kind]
-    of = named_by(method)
-    if kind.subject == "sharer":
-        return [*adapted, *shared, "select", *([f"deploy/{of}/{target}"] if of else [])]
-    return [*adapted, own[target]] if kind.needs_own_module else adapted
+def _needs(method: MethodConfig, target: str, adapted: list[str], shared: list[str]) -> list[str]:
+    kind, of = METHODS[method.kind], named_by(method)
+    about = [*shared, "select"] if "sharer" in kind.about else []
+    own = [own_unit(method.id, target)] if kind.needs_own_module else []
+    return [*adapted, *own, *about, *([f"deploy/{of}/{target}"] if of else [])]
 
 
 def describe_plan(config: StudyConfig) -> list[tuple[str, int]]:

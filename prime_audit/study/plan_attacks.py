@@ -105,16 +105,15 @@ def _passes(planner: Planner, parts: Sequence[str], adapted: Iterable[str]) -> N
     based = [name for name in planner.keys if name.startswith(f"pass/{CONTROL_BASE}/")]
     for method, target in attacked(planner):
         name, deploy = f"pass/{method.id}/{target}", f"deploy/{method.id}/{target}"
-        about = METHODS[method.kind].subject
 
         def run_method(
             outputs: Outputs,
             name: str = name,
             deploy: str = deploy,
-            about: str | None = about,
+            method: MethodConfig = method,
             target: str = target,
         ) -> Output:
-            subjects = audited_sharers(bench, outputs, target) if about == "sharer" else [target]
+            subjects = planner.subjects(outputs, method, target)
             return passing.pass_deployed(bench, name, outputs[deploy], subjects, parts)
 
         planner.add(name, part, (deploy, f"score/{method.id}/{target}", *based), run_method)

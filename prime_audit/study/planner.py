@@ -18,17 +18,18 @@ from prime_audit.study.contexts import outcome
 from prime_audit.study.counterfactual import score_without
 from prime_audit.study.deploying import deploy
 from prime_audit.study.identity import identity_of
+from prime_audit.study.owning import train_own
 from prime_audit.study.predictions import answers_path
 from prime_audit.study.premise import attack_candidates, searching_methods
 from prime_audit.study.remaking import named_by, rerun_method
 from prime_audit.study.units import Output, Outputs, Unit, unit_key
-from prime_audit.study.workbench import Workbench
+from prime_audit.study.workbench import Workbench, own_unit
 
 PLACEBO = "control-placebo"
 OWN_MODULE = "control-own-module"
 WITHOUT = "control-without-sharer"
 # Where a unit leaves its artefact, by stage: in the store that runs share, or with the run's evidence.
-IN_STORE = ("adapt", "train", "gate", "shadow", "swap", "plant")
+IN_STORE = ("adapt", "train", "own", "gate", "shadow", "swap", "plant")
 IN_EVIDENCE = ("score", "pass", "shade", "expose", "black-box")
 
 
@@ -97,21 +98,55 @@ class Planner:
         self.add("adapt", part, (), lambda outputs: work.adapt_base(self.bench, items))
         return ["adapt"]
 
-    def train(
-        self, user: str, epochs: int | None, needs: list[str], privacy: PrivacyConfig | None = None
-    ) -> str:
+    def train(self, user: str, needs: list[str], privacy: PrivacyConfig | None = None) -> str:
         """Plans the training of one user's module on its IN half."""
         name = f"train/{user}"
         part = {
             **self.root,
             **trainer(),
             "training": training_part(self.config),
-            "epochs": epochs,
+            "epochs": None,
             "items": digest_items(self.bench.seen(self.bench.dataset.user(user)).history),
         }
         part |= private_part(privacy)
-        self.add(name, part, needs, lambda outputs: work.train(self.bench, user, epochs, privacy))
+        self.add(name, part, needs, lambda outputs: work.train(self.bench, user, privacy))
         return name
+
+    def own(self, method: MethodConfig, target: str, needs: list[str]) -> str:
+        """Plans the training of a target's own module for one method."""
+        name, both = own_unit(method.id, target), "sharer" in METHODS[method.kind].about
+        people = self.bench.dataset.sharers if both else ()
+        part = {
+            **self.root,
+            **trainer(),
+            "training": training_part(self.config),
+            "method": self.bench.settings_of(method),
+            "code": identity_of(method),
+            "items": digest_items(self.bench.seen(self.bench.dataset.user(target)).history),
+            "pool": digest_items(item for one in people for item in self.bench.seen(one).history),
+            "public": digest_items(item for one in self.bench.dataset.public for item in one.history),
+        }
+
+        def run(outputs: Outputs) -> Output:
+            return train_own(self.bench, method, target, self._selected(outputs, method, target))
+
+        self.add(name, part, [*needs, *(["select"] if both else [])], run)
+        return name
+
+    def _selected(self, outputs: Outputs, method: MethodConfig, target: str) -> dict[str, float]:
+        """The sharers of a target, for a method that is about sharers."""
+        if "sharer" not in METHODS[method.kind].about:
+            return {}
+        selected: dict[str, float] = outputs["select"]["selected"][target]
+        return selected
+
+    def subjects(self, outputs: Outputs, method: MethodConfig, target: str) -> list[str]:
+        """Returns whose records are scored with what a method deploys: sharers first, then the target."""
+        about = METHODS[method.kind].about
+        sharers = audited_sharers(self.bench, outputs, target) if "sharer" in about else []
+        # The published protocol holds nothing of the target out.
+        own = "target" in about and self.config.audit.design == "holdout"
+        return [*sharers, *([target] if own or not sharers else [])]
 
     def gate(self, sharer: str, settings: GateSettings) -> str:
         """Plans the training of the gates of one sharer's module, on the same records."""
@@ -128,7 +163,7 @@ class Planner:
 
     def evaluate(self, method: MethodConfig, target: str, needs: list[str]) -> None:
         """Plans personalisation, answers and evidence of one method for one target."""
-        about = METHODS[method.kind].subject
+        about = METHODS[method.kind].about
         name = f"deploy/{method.id}/{target}"
         user = self.bench.dataset.user(target)
         part = {
@@ -137,25 +172,26 @@ class Planner:
             "items": digest_items(self.bench.seen(user).history),
             "queries": digest_items(user.queries),
             "code": identity_of(method),
-            **(self._calibration if about == "sharer" else {}),
+            **(self._calibration if "sharer" in about else {}),
         }
 
         def run_deploy(outputs: Outputs) -> Output:
-            similarity = outputs["select"]["selected"][target] if about == "sharer" else {}
+            similarity = self._selected(outputs, method, target)
             of = named_by(method)
             others = {of: outcome(self.bench, of, target, outputs[f"deploy/{of}/{target}"])} if of else {}
             return deploy(self.bench, method, target, similarity, others)
 
         self.add(name, part, needs, run_deploy)
-        if about is None:
+        if not about:
             return
         scoring = f"score/{method.id}/{target}"
 
         def run_score(outputs: Outputs) -> Output:
-            subjects = audited_sharers(self.bench, outputs, target) if about == "sharer" else [target]
+            subjects = self.subjects(outputs, method, target)
             return work.score_deployed(self.bench, scoring, outputs[name], subjects)
 
-        self.add(scoring, self.histories(), (name, *self.base_needs(about == "sharer", target)), run_score)
+        based = [need for one in about for need in self.base_needs(one == "sharer", target)]
+        self.add(scoring, self.histories(), (name, *based), run_score)
 
     def base_scores(self, users: Iterable[str], needs: list[str]) -> None:
         """Plans one scoring pass of the base per audited user."""

@@ -56,14 +56,10 @@ def adapt_base(bench: Workbench, items: Sequence[Put]) -> Output:
     return {"reused": bench.store.ensure(bench.keys["adapt"], write), "items": len(items)}
 
 
-def train(
-    bench: Workbench, user: str, epochs: int | None = None, privacy: PrivacyConfig | None = None
-) -> Output:
+def train(bench: Workbench, user: str, privacy: PrivacyConfig | None = None) -> Output:
     """Trains one user's module on the IN half of its history, with differential privacy if that is asked."""
     members = bench.holdout.members(bench.dataset.user(user))
     training = bench.config.training
-    if epochs is not None:
-        training = training.model_copy(update={"epochs": epochs})
 
     def write(folder: Path) -> None:
         _write_trained(bench, folder, members, training, bench.training_seeds.integer("train", user), privacy)

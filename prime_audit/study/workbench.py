@@ -50,6 +50,11 @@ from prime_audit.study.prompt_requests import REQUESTS
 from prime_audit.study.store import Store
 
 
+def own_unit(method: str, target: str) -> str:
+    """Returns the name of the unit that trains a target's own module for a method."""
+    return f"own/{method}/{target}"
+
+
 @dataclass
 class Workbench:
     """The state that units read. Models and modules are loaded when first needed, and kept.
@@ -218,6 +223,14 @@ class Workbench:
             # Messages name the user, and not a folder of the store.
             self._modules[user] = replace(module, origin=user)
         return self._modules[user]
+
+    def own_module(self, method: str, target: str) -> LoraModule:
+        """Returns the module that a method trained for a target."""
+        name = own_unit(method, target)
+        if name not in self._modules:
+            module = read_module(self.store.path(self.keys[name]), self.base)
+            self._modules[name] = replace(module, origin=f"{target} ({method})")
+        return self._modules[name]
 
     def gates(self, user: str) -> dict[str, Tensor]:
         """Returns the gates of a sharer's module, ``(d_in,)`` by layer."""

@@ -69,7 +69,8 @@ def test_each_module_is_measured_as_if_it_were_alone(lm: LanguageModel) -> None:
 
 
 def test_only_methods_that_merge_with_what_is_at_hand() -> None:
-    refused = {"pretrained", "base", "rag", "oppu", "per-pcs", "random-weights", "norm-matched", "rescaled"}
+    refused = {"pretrained", "base", "rag", "profile", "profile-rag", "in-context", "oppu", "oppu-rag"}
+    refused |= {"oppu-profile", "pooled", "per-pcs", "random-weights", "norm-matched", "rescaled"}
     for kind, method in METHODS.items():
         settings = METHOD_KINDS[kind].model_validate({})
         if kind in refused:

@@ -1,0 +1,47 @@
+"""Trains the module of one target for one method, and reads back how that went."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from prime_audit.config import MethodConfig, TrainedSettings
+from prime_audit.modules import read_record, train_personal, write_module, write_record
+from prime_audit.personalize import METHODS, resolved, stopping_of
+from prime_audit.study.contexts import context_of
+from prime_audit.study.units import Output
+from prime_audit.study.workbench import Workbench, own_unit
+
+
+def train_own(bench: Workbench, method: MethodConfig, target: str, similarity: Mapping[str, float]) -> Output:
+    """Trains a target's own module on what the method says, or finds it in the store.
+
+    Args:
+        bench: The workbench.
+        method: A method that needs the target's own module.
+        target: The target.
+        similarity: The sharers selected for the target, where the method trains on sharers' records too.
+
+    Returns:
+        Whether it was there already, and its `TrainingRecord`.
+    """
+    name = own_unit(method.id, target)
+    examples = METHODS[method.kind].examples
+    assert examples is not None  # noqa: S101 - only such methods are planned
+
+    def write(folder: Path) -> None:
+        context = context_of(bench, method, target, similarity)
+        own = isinstance(method, TrainedSettings)
+        module, record = train_personal(
+            bench.base,
+            examples(context, method),
+            resolved(method, context.training) if own else context.training,
+            # The same for every such method: they differ in what is trained on and how.
+            bench.training_seeds.integer("train", target),
+            stopping_of(method) if own else None,
+            choosable=len(context.target.history),
+        )
+        write_module(module, folder, bench.base.name)
+        write_record(record, folder)
+
+    reused = bench.store.ensure(bench.keys[name], write)
+    record = read_record(bench.store.path(bench.keys[name]))
+    return {"reused": reused, **record.model_dump(mode="json")}

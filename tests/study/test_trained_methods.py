@@ -1,0 +1,195 @@
+"""Methods that train for a target, in a study: whose records enter, who is audited, what is refused."""
+
+import json
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from prime_audit.config import load_study
+from prime_audit.errors import ConfigError
+from prime_audit.models import Example, LanguageModel
+from prime_audit.modules import LoraModule, TrainingRecord, train_personal
+from prime_audit.personalize import adapt_merged
+from prime_audit.results import Results
+from prime_audit.study import owning
+from prime_audit.study.plan import describe_plan
+from prime_audit.study.runner import run_study
+from tests.study.test_prompt_methods import people, words_of
+from tests.support import write_study, write_users
+
+METHODS: list[Any] = [
+    "base",
+    "uniform",
+    "oppu",
+    {"kind": "oppu", "id": "oppu-stopped", "early_stopping": True, "epochs": 3, "lr": 0.02, "rank": 3},
+    {"kind": "oppu-rag", "k": 1},
+    "oppu-profile",
+    "pooled",
+    {"kind": "pooled", "id": "pooled-few", "pool": "selected"},
+    "adapt-merged",
+]
+OWN = ("oppu", "oppu-stopped", "oppu-rag", "oppu-profile")
+BOTH = ("pooled", "pooled-few", "adapt-merged")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run, what each module was trained on, and where it lies."""
+
+    results: Results
+    prompts: dict[str, list[list[str]]]
+    folder: Path
+
+
+def study(folder: Path, users: Sequence[dict[str, Any]], methods: Sequence[Any], **audit: object) -> Path:
+    write_users(folder, *users)
+    data = {"path": str(folder), "sharers": None, "targets": None}
+    settings = {
+        "permutations": 1000,
+        "attacks": ["loss", "reference", "lowercase"],
+        "controls": ["base", "own-module"],
+        **audit,
+    }
+    sections = {"methods": methods, "data": data, "audit": settings, "sharers": {"per_target": 1}}
+    return write_study(folder, **sections)
+
+
+def run_once(folder: Path, users: Sequence[dict[str, Any]], methods: Sequence[Any], **audit: object) -> Run:
+    prompts: dict[str, list[list[str]]] = defaultdict(list)
+
+    def spy(kind: str) -> Callable[..., tuple[LoraModule, TrainingRecord]]:
+        def train(
+            lm: LanguageModel, examples: Sequence[Example], *rest: object, **more: object
+        ) -> tuple[LoraModule, TrainingRecord]:
+            prompts[kind].append([f"{one.prompt}{one.completion}" for one in examples])
+            return train_personal(lm, examples, *rest, **more)  # type: ignore[arg-type]
+
+        return train
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PRIME_AUDIT_CACHE", str(folder / "cache"))
+        patch.setattr(owning, "train_personal", spy("own"))
+        patch.setattr(adapt_merged, "train_personal", spy("adapt-merged"))
+        results = run_study(load_study(str(study(folder, users, methods, **audit))), folder / "run")
+    return Run(results, prompts, folder)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return run_once(tmp_path_factory.mktemp("run"), people(), METHODS, prompt_leak=True)
+
+
+def journal(run: Run) -> dict[str, dict[str, Any]]:
+    lines = (run.folder / "run" / "journal.jsonl").read_text(encoding="utf-8").splitlines()
+    return {entry["unit"]: entry["output"] for entry in map(json.loads, lines)}
+
+
+def test_no_module_is_trained_on_anybody_elses_records(run: Run) -> None:
+    """Fails on the published code's bug, by which each user's module also sees all users before."""
+    known = {user["user"]: words_of(user) for user in people()}
+    named = [f"{method}/target{number}" for method in (*OWN, "pooled", "pooled-few") for number in (0, 1)]
+    trained = dict(zip(named, run.prompts["own"], strict=True))
+    trained |= {f"adapt-merged/target{i}": texts for i, texts in enumerate(run.prompts["adapt-merged"])}
+    selected = {unit: output for unit, output in journal(run).items() if unit == "select"}["select"][
+        "selected"
+    ]
+    for name, texts in trained.items():
+        method, target = name.split("/")
+        present = {user for user, words in known.items() if any(w in t for w in words for t in texts)}
+        allowed = {target}
+        if method == "pooled":
+            allowed |= {"sharer0", "sharer1"}
+        if method == "pooled-few":
+            allowed |= set(selected[target])
+        assert present == allowed, name
+
+
+def test_no_held_out_record_is_trained_on(run: Run) -> None:
+    design = json.loads((run.folder / "run" / "evidence" / "design.json").read_text(encoding="utf-8"))
+    texts = {user["user"]: {i["id"]: i["input"] for i in user["history"]} for user in people()}
+    out = [
+        texts[user["id"]][record["id"]]
+        for user in design["users"]
+        for record in user["records"]
+        if not record["member"]
+    ]
+    trained = [text for all_of in run.prompts.values() for one in all_of for text in one]
+    assert out
+    assert not [record for record in out if any(record in text for text in trained)]
+
+
+def test_another_targets_history_changes_nothing(run: Run, tmp_path: Path) -> None:
+    """Reversing the targets and changing one of them leaves the other's module as it was."""
+    users = people()
+    users[0]["history"][0]["answer"] = "changed"
+    users[:2] = users[1::-1]
+    again = run_once(tmp_path, users, ["base", "oppu"], controls=["base"])
+    one, other = (
+        (each.folder / "run" / "modules" / "oppu" / "target1" / "adapter_model.safetensors").read_bytes()
+        for each in (run, again)
+    )
+    assert one == other
+
+
+def test_membership_attacks_reach_every_trained_method(run: Run) -> None:
+    found = {
+        (m.method, m.subject, m.attack)
+        for m in run.results.metrics
+        if m.id == "mia.auc" and m.status == "ok" and m.target is None
+    }
+    for attack in ("loss", "reference", "lowercase"):
+        assert {(method, "target", attack) for method in (*OWN, *BOTH)} <= found
+        assert {(method, "sharer", attack) for method in ("uniform", *BOTH)} <= found
+        assert not {(method, "sharer", attack) for method in OWN} & found
+    judged = {(finding.method, finding.subject) for finding in run.results.findings}
+    assert {(method, subject) for method in BOTH for subject in ("sharer", "target")} <= judged
+
+
+def test_prompts_with_history_are_asked_for_it(run: Run) -> None:
+    rates = {
+        m.method: m.status for m in run.results.metrics if m.id == "prompt.leak_rate" and m.slice is None
+    }
+    assert rates == {"oppu-rag": "ok", "oppu-profile": "ok"}
+
+
+def test_settings_of_a_method_reach_its_training(run: Run) -> None:
+    outputs = journal(run)
+    plain, stopped = outputs["own/oppu/target0"], outputs["own/oppu-stopped/target0"]
+    assert (plain["held_out"], plain["epochs"], plain["best_epoch"]) == (0, 1, 1)
+    assert stopped["held_out"] >= 1
+    assert stopped["items"] + stopped["held_out"] == plain["items"]
+    assert 1 <= stopped["best_epoch"] <= stopped["epochs"] <= 3
+    adapter = run.folder / "run" / "modules" / "oppu-stopped" / "target0" / "adapter_config.json"
+    assert json.loads(adapter.read_text())["r"] == 3
+    pool, few = outputs["own/pooled/target0"]["items"], outputs["own/pooled-few/target0"]["items"]
+    assert pool > few > plain["items"]
+
+
+class TestRefusals:
+    def refused(self, folder: Path, methods: Sequence[Any], *settings: str) -> ConfigError:
+        config = load_study(str(study(folder, people(), methods)), settings)
+        with pytest.raises(ConfigError) as caught:
+            describe_plan(config)
+        return caught.value
+
+    def test_pooling_undoes_differential_privacy(self, tmp_path: Path) -> None:
+        error = self.refused(tmp_path, ["pooled"], "sharers.privacy={unit: user, noise: 1.0}")
+        assert "pooled trains on the sharers' records without privacy" in str(error)
+
+    def test_the_published_protocol_needs_records_that_are_in_nothing(self, tmp_path: Path) -> None:
+        error = self.refused(tmp_path, ["pooled", "uniform"], "audit.design=prime-paper")
+        assert "pooled trains on every sharer" in str(error)
+        assert "pool: selected" in error.hint
+
+    def test_pooling_needs_sharers(self, tmp_path: Path) -> None:
+        write_users(tmp_path, *(user for user in people() if user["role"] != "sharer"))
+        data = {"path": str(tmp_path), "sharers": None, "targets": None}
+        path = write_study(tmp_path, methods=["base", "pooled"], data=data)
+        with pytest.raises(
+            ConfigError, match="methods pooled train on sharers' records, and the data hold no"
+        ):
+            describe_plan(load_study(str(path)))
