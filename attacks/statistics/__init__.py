@@ -31,13 +31,20 @@ from attacks.statistics.guesses import CoinFlips, Guesses, GuessGrid
 from attacks.statistics.intervals import (
     mean_interval,
     paired_difference,
+    resampled_difference,
     sharers_interval,
     user_auc,
     within_user_auc,
 )
 from attacks.statistics.matched import MatchedRates, chance_p, matched_rates, success_rate
+from attacks.statistics.multiple import holm, ranks_by_user
 from attacks.statistics.newcombe import newcombe_limits
-from attacks.statistics.paired import difference_p, paired_auc_difference, sign_flip
+from attacks.statistics.paired import (
+    difference_p,
+    paired_auc_difference,
+    sign_flip,
+    sign_flip_two_sided,
+)
 from attacks.statistics.power import (
     clopper_pearson,
     detectable_auc,
@@ -88,6 +95,7 @@ __all__ = [
     "fit_skew_normal",
     "gaussian_epsilon",
     "gaussian_mu",
+    "holm",
     "hull_auc",
     "independent_runs_needed",
     "leakage_retained",
@@ -104,11 +112,14 @@ __all__ = [
     "paired_auc_difference",
     "paired_difference",
     "rank_correlation",
+    "ranks_by_user",
     "records_needed",
+    "resampled_difference",
     "roc",
     "same_ranks",
     "sharers_interval",
     "sign_flip",
+    "sign_flip_two_sided",
     "skew_normal_test",
     "standardised_gap",
     "success_rate",

@@ -158,3 +158,24 @@ def sign_flip(differences: FloatArray, rng: np.random.Generator, draws: int = DR
         return float((signs @ differences >= reached).mean())
     signs = rng.integers(0, 2, (draws, len(differences))) * 2.0 - 1.0
     return float((1 + (signs @ differences >= reached).sum()) / (1 + draws))
+
+
+def sign_flip_two_sided(differences: FloatArray, rng: np.random.Generator, draws: int = DRAWS) -> float:
+    """Tests whether paired differences lean away from zero, by flipping their signs at random.
+
+    Twice the p-value of the side that they lean to, at most 1: with 12 pairs or fewer that is the exact share
+    of assignments whose sum lies as far from zero on either side. Fewer than 6 pairs cannot reach .05.
+
+    Args:
+        differences: ``(n,)`` differences, for example of two methods' utility per user.
+        rng: Source of the signs.
+        draws: Number of random assignments where there are more than 12 pairs.
+
+    Returns:
+        Two-sided p-value; 1 without differences.
+
+    Raises:
+        ValueError: A difference is not finite.
+    """
+    towards = differences if differences.sum() >= 0 else -differences
+    return min(1.0, 2 * sign_flip(towards, rng, draws))

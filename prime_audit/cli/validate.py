@@ -17,6 +17,7 @@ _STAGES = {
     "adapt": "task adaptation of the base",
     "train": "one module per sharer",
     "own": "one module of one target, for a method that trains one",
+    "count": "tokens of the sharers' records",
     "gate": "Per-Pcs gates of one sharer",
     "select": "which sharers each target merges",
     "deploy": "one method for one target: personalise and answer",

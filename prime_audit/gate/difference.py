@@ -162,22 +162,6 @@ def interval_difference(value: float, ci: CI, baseline: Sequence[tuple[float, CI
     return _with_seeds(value, [other for other, _ in baseline], sides, "by the two intervals")
 
 
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Corrects p-values for being several (Holm 1979).
-
-    Args:
-        p_values: The p-values.
-
-    Returns:
-        Adjusted p-values in the same order: at most 5 % of the time one of them is at most .05 by chance.
-    """
-    adjusted, largest = [0.0] * len(p_values), 0.0
-    for place, index in enumerate(sorted(range(len(p_values)), key=lambda i: p_values[i])):
-        largest = max(largest, min(1.0, (len(p_values) - place) * p_values[index]))
-        adjusted[index] = largest
-    return adjusted
-
-
 def _with_seeds(
     value: float, seeds: Sequence[float], sides: tuple[float, float], how: str, degrees: float = math.inf
 ) -> Difference:

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
+from attacks.statistics import holm
 from prime_audit.core import printable, read_json, write_json
 from prime_audit.errors import ConfigError
 from prime_audit.gate.baseline import Baseline
-from prime_audit.gate.difference import LEVEL, Difference, holm
+from prime_audit.gate.difference import LEVEL, Difference
 from prime_audit.gate.limits import keeps
 from prime_audit.gate.regression import compare_metric
 from prime_audit.gate.runs import Run, differences

@@ -258,7 +258,13 @@ def line_look(index: int) -> tuple[str, str]:
     return CYCLE[index % len(CYCLE)], _DASHES[(index + index // 12) % len(_DASHES)]
 
 
-def distributions(name: str, title: str, description: str, entries: Sequence[Distribution]) -> Markup:
+def distributions(
+    name: str,
+    title: str,
+    description: str,
+    entries: Sequence[Distribution],
+    labels: Sequence[str],
+) -> Markup:
     """Draw the scores of members and non-members, one small panel per method.
 
     Args:
@@ -266,16 +272,17 @@ def distributions(name: str, title: str, description: str, entries: Sequence[Dis
         title: The accessible name.
         description: The accessible description.
         entries: At least one pair of histograms.
+        labels: What each panel is called.
 
     Returns:
         The SVG element; heights are shares of each group.
     """
     with style():
         panels, figure = _panels(len(entries), height=1.15)
-        for axes, entry in zip(panels, entries, strict=True):
+        for axes, entry, label in zip(panels, entries, labels, strict=True):
             axes.stairs(_shares(entry.nonmember), entry.edges, fill=True, color=LINE, label="held out")
             axes.stairs(_shares(entry.member), entry.edges, color=CYCLE[1], linewidth=1.5, label="trained on")
-            axes.set_title(entry.method)
+            axes.set_title(label)
             axes.set_yticks([])
             axes.locator_params(axis="x", nbins=3)
         _legend(figure, panels)

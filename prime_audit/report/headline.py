@@ -124,7 +124,7 @@ def _strongest(source: Source) -> str:
         return f"{top.method}: {finding_sentence(source, top)}"
     if largest_auc(source, top) < 0:
         return ""
-    figures = "; ".join(aucs(source, top.method, top.attack or source.primary, 2))
+    figures = "; ".join(aucs(source, top.method, top.attack or source.primary, 2, top.subject))
     return f"Strongest: {top.method}, about {WHO[top.subject]} ({figures}; 0.50 is guessing)."
 
 

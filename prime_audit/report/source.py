@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from prime_audit.gate import Gate
-from prime_audit.results import AttackInfo, Finding, Method, Metric, Results, Search
+from prime_audit.results import AttackInfo, Finding, Method, Metric, Results, Search, Subject
 
 _PRIMARY = "reference"
 # More columns than this cannot be read side by side.
@@ -127,16 +127,38 @@ class Source:
         return {method.id: method.label for method in self.results.methods}
 
     @cached_property
-    def _index(self) -> Mapping[_Key, Metric]:
-        index: dict[_Key, Metric] = {}
+    def _index(self) -> Mapping[_Key, list[Metric]]:
+        index: dict[_Key, list[Metric]] = {}
         for metric in self.results.metrics:
             part = tuple((metric.slice or {}).items())
             if metric.target is None and metric.user is None and part in ((), _MERGED):
-                index.setdefault((metric.id, metric.method, metric.attack, bool(part)), metric)
+                index.setdefault((metric.id, metric.method, metric.attack, bool(part)), []).append(metric)
         return index
 
+    @cached_property
+    def subjects(self) -> Mapping[str, tuple[Subject | None, ...]]:
+        """Whom each method was attacked about; of a competing one, whom it gives most of away comes first."""
+        found: dict[str, dict[Subject | None, float]] = {}
+        for (name, method, attack, part), metrics in self._index.items():
+            if name == "mia.auc" and method is not None and not part:
+                for metric in metrics:
+                    value = (metric.value or 0.0) if attack == self.primary else 0.0
+                    about = found.setdefault(method, {})
+                    about[metric.subject] = max(about.get(metric.subject, 0.0), value)
+        competing = {method.id for method in self.methods}
+        return {
+            method: tuple(sorted(about, key=lambda one: -about[one]) if method in competing else about)
+            for method, about in found.items()
+        }
+
     def metric(
-        self, name: str, method: str, attack: str | None = None, *, merged: bool = False
+        self,
+        name: str,
+        method: str,
+        attack: str | None = None,
+        *,
+        merged: bool = False,
+        subject: Subject | None = None,
     ) -> Metric | None:
         """Find a metric over all users.
 
@@ -145,22 +167,31 @@ class Source:
             method: The method's id.
             attack: The attack's id, for metrics that have one.
             merged: True for the figure over merged targets alone.
+            subject: Whom it is about; by default the first of `subjects`, where there are several.
 
         Returns:
             The metric, or None where the run holds none.
         """
-        return self._index.get((name, method, attack, merged))
+        found = self._index.get((name, method, attack, merged), [])
+        if len(found) < 2 and subject is None:
+            return found[0] if found else None
+        order = (subject,) if subject is not None else self.subjects.get(method, ())
+        return next((one for who in order for one in found if one.subject == who), None)
 
-    def largest(self, method: str) -> Metric | None:
+    def largest(self, method: str, subject: Subject | None = None) -> Metric | None:
         """Find the largest AUC that any attack reaches on a method.
 
         Args:
             method: The method's id.
+            subject: Whom it is about; by default whomever the method was attacked about.
 
         Returns:
             The metric, that of the primary attack where it ties; None where no attack has a defined figure.
         """
-        figures = [self.metric("mia.auc", method, attack.id) for attack in self.attacks]
+        whom = (subject,) if subject is not None else self.subjects.get(method, ())
+        figures = [
+            self.metric("mia.auc", method, attack.id, subject=who) for who in whom for attack in self.attacks
+        ]
         known = [metric for metric in figures if metric is not None and metric.value is not None]
         return max(known, key=lambda metric: metric.value or 0.0, default=None)
 
@@ -179,7 +210,10 @@ class Source:
         """
         if metric.n is None or metric.n.users is None or metric.method is None:
             return None
-        others = (self.metric(metric.id, metric.method, attack.id) for attack in self.attacks)
+        others = (
+            self.metric(metric.id, metric.method, attack.id, subject=metric.subject)
+            for attack in self.attacks
+        )
         most = max((m.n.users or 0 for m in others if m is not None and m.n is not None), default=0)
         return (metric.n.users, most) if metric.n.users < most else None
 
@@ -199,9 +233,10 @@ class Source:
     def undefined(self) -> tuple[Metric, ...]:
         """The AUCs of attacks that were run and have no defined figure, each with its reason."""
         found = (
-            self.metric("mia.auc", method.id, attack.id)
+            self.metric("mia.auc", method.id, attack.id, subject=subject)
             for attack in self.results.attacks
             for method in self.results.methods
+            for subject in self.subjects.get(method.id, ())
         )
         return tuple(metric for metric in found if metric is not None and metric.status == "undefined")
 
@@ -217,19 +252,18 @@ class Source:
             "skipped": len(coverage.skipped),
         }
 
-    def leak(self, method: str, attack: str | None = None) -> Metric | None:
+    def leak(self, method: str, subject: Subject | None = None) -> Metric | None:
         """Find the AUC that is plotted: over merged targets where there is such a figure, else over all.
 
         Args:
             method: The method's id.
-            attack: The attack's id; the primary one by default.
+            subject: Whom it is about; see `metric`.
 
         Returns:
-            The metric, or None where the method was not attacked.
+            The metric of the primary attack, or None where the method was not attacked.
         """
-        name = attack or self.primary
-        merged = self.metric("mia.auc", method, name, merged=True)
-        return merged or self.metric("mia.auc", method, name)
+        merged = self.metric("mia.auc", method, self.primary, merged=True, subject=subject)
+        return merged or self.metric("mia.auc", method, self.primary, subject=subject)
 
     def reverted(self, method: str) -> int:
         """Count the targets for which a method fell back to the base.

@@ -1,7 +1,7 @@
 """Numbers and verdicts in plain words; HTML, Markdown and the terminal use the same ones."""
 
 from prime_audit.report.source import Source
-from prime_audit.results import CI, Finding, Method, Metric
+from prime_audit.results import CI, Finding, Method, Metric, Subject
 
 DASH = "\u2013"
 MINUS = "\u2212"
@@ -84,6 +84,20 @@ def cell(metric: Metric | None, digits: int = 3, *, plus: bool = False) -> str:
     return text if metric.ci is None else f"{text}\n({interval(metric.ci, digits)})"
 
 
+def labelled(method: str, subject: Subject | None, several: bool) -> str:
+    """Name a method, with whom a figure is about where its figures are about several.
+
+    Args:
+        method: The method's id.
+        subject: Whom the figure is about.
+        several: Whether there are figures about others too.
+
+    Returns:
+        For example "pooled (targets)".
+    """
+    return f"{method} ({subject}s)" if several and subject else method
+
+
 def family(method: Method) -> str:
     """Name a method's family, and for a control the method that it belongs to.
 
@@ -126,7 +140,7 @@ def finding_sentence(source: Source, finding: Finding) -> str:
     attack = finding.attack or source.primary
     figures = _figures(source, finding, attack)
     if finding.verdict == "leak":
-        metric = source.metric("mia.auc", finding.method, attack)
+        metric = source.metric("mia.auc", finding.method, attack, subject=finding.subject)
         pairs = "" if metric is None or metric.value is None else _pairs(metric)
         return (
             f"Whoever holds what is deployed can tell trained-on records from held-out ones. {pairs}{figures}"
@@ -170,13 +184,15 @@ def _pairs(metric: Metric) -> str:
 
 def _figures(source: Source, finding: Finding, attack: str | None) -> str:
     """The figures in brackets: of the finding's attack, of the primary one, and the largest."""
-    parts = aucs(source, finding.method, attack)
+    parts = aucs(source, finding.method, attack, subject=finding.subject)
     if finding.p is not None or not source.observed:
         parts.insert(1, p_value(finding.p))
     return f"({'; '.join(parts)})"
 
 
-def aucs(source: Source, method: str, attack: str | None, digits: int = 3) -> list[str]:
+def aucs(
+    source: Source, method: str, attack: str | None, digits: int = 3, subject: Subject | None = None
+) -> list[str]:
     """Write the AUCs that sum up the attacks on a method, each with the attack that reaches it.
 
     The primary attack was named beforehand, so its figure needs no allowance for the choice; the largest one
@@ -187,15 +203,16 @@ def aucs(source: Source, method: str, attack: str | None, digits: int = 3) -> li
         method: The method's id.
         attack: The attack that a finding names, which comes first.
         digits: Decimals.
+        subject: Whom the figures are about.
 
     Returns:
         One text for each attack that is the named one, the primary one or the one with the largest AUC.
     """
-    largest = source.largest(method)
+    largest = source.largest(method, subject)
     order = dict.fromkeys((attack, source.primary, None if largest is None else largest.attack))
     texts = []
     for name in order:
-        metric = source.metric("mia.auc", method, name)
+        metric = source.metric("mia.auc", method, name, subject=subject)
         if name is None or (metric is None and name != attack):
             continue
         text = f"{'primary ' if name == source.primary else ''}attack {name}"
@@ -237,7 +254,7 @@ def largest_auc(source: Source, finding: Finding) -> float:
     """
     if finding.attack in source.planted:
         return -1.0
-    metric = source.largest(finding.method)
+    metric = source.largest(finding.method, finding.subject)
     return -1.0 if metric is None or metric.value is None else metric.value
 
 

@@ -39,6 +39,8 @@ from prime_audit.study.canary_totals import (
     share_metrics,
 )
 from prime_audit.study.collect import Collector
+from prime_audit.study.comparing import versus_metrics
+from prime_audit.study.costs import cost_metrics
 from prime_audit.study.coverage import coverage
 from prime_audit.study.doses import dose_metrics
 from prime_audit.study.epsilon_metrics import epsilon_bounds, epsilon_findings, epsilon_metrics
@@ -103,6 +105,8 @@ def assemble(bench: Workbench, outputs: Outputs) -> tuple[Results, Scores]:
         ),
         metrics=(
             *utility_metrics(config, bench.dataset, outputs),
+            *cost_metrics(bench, outputs),
+            *versus_metrics(config, bench.dataset, outputs, bench.seeds),
             *privacy_metrics(outputs),
             *tables.metrics,
             *_premise(bench, outputs),

@@ -7,6 +7,7 @@ from typing import Any
 from prime_audit.config import MethodConfig, StudyConfig
 from prime_audit.personalize import METHODS
 from prime_audit.study import work
+from prime_audit.study.costs import COUNTED, count_tokens_of_sharers
 from prime_audit.study.feasible import check_feasible
 from prime_audit.study.inputs import draw_design, load_dataset
 from prime_audit.study.plan_attacks import plan_attacks
@@ -51,6 +52,8 @@ def plan(bench: Workbench, model: Mapping[str, str]) -> list[Unit]:
             "representatives": config.sharers.representatives,
         }
         histories = digest_items([i for user in dataset.users for i in bench.seen(user).history])
+        part_of_all = {**planner.histories(), "what": "tokens"}
+        planner.add(COUNTED, part_of_all, adapted, lambda outputs: count_tokens_of_sharers(bench))
         planner.add(
             "select",
             {**planner.root, **part, "histories": histories},

@@ -65,7 +65,19 @@ def test_init_in_a_folder_that_is_not_there(tmp_path: Path, capsys: pytest.Captu
         (
             "methods",
             {
-                *("pretrained", "base", "rag", "oppu", "prime", "official", "lorahub", "per-pcs"),
+                *(
+                    "pretrained",
+                    "base",
+                    "rag",
+                    "profile",
+                    "profile-rag",
+                    "in-context",
+                    "prime",
+                    "official",
+                    "lorahub",
+                    "per-pcs",
+                ),
+                *("oppu", "oppu-rag", "oppu-profile", "pooled", "adapt-merged"),
                 *("nearest", "uniform", "task-arithmetic", "similarity", "ties", "dare"),
                 *("random-weights", "norm-matched", "rescaled", "fixed-weights"),
             },

@@ -7,7 +7,7 @@ import pytest
 
 from prime_audit.errors import ConfigError, DataError, IncompleteError
 from prime_audit.gate import Gate, Run, judge, make_baseline, read_baseline, write_baseline
-from prime_audit.gate.difference import holm, interval_difference
+from prime_audit.gate.difference import interval_difference
 from prime_audit.results import CI
 from tests.gate.sets import PRIMARY, SECONDARY, Limit, world
 
@@ -51,11 +51,6 @@ def test_more_rules_take_nothing_from_the_primary_one() -> None:
     baseline, run = made.baseline(rng), made.train(rng, more=0.3, seed=9)
     alone, among = judge(run, [PRIMARY], baseline), judge(run, ALL, baseline)
     assert alone.rules[0] == among.rules[0]
-
-
-def test_holm_by_hand() -> None:
-    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
-    assert holm([]) == []
 
 
 def test_training_seeds_widen_the_test() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors.torch import load_file
 
 from prime_audit.config import load_study
 from prime_audit.errors import ConfigError
@@ -193,3 +194,60 @@ class TestRefusals:
             ConfigError, match="methods pooled train on sharers' records, and the data hold no"
         ):
             describe_plan(load_study(str(path)))
+
+
+class TestCosts:
+    def cost(self, run: Run, name: str, method: str) -> float:
+        (value,) = (m.value for m in run.results.metrics if (m.id, m.method) == (f"cost.{name}", method))
+        assert value is not None
+        return value
+
+    def test_tokens_of_training_are_those_of_the_units(self, run: Run) -> None:
+        outputs = journal(run)
+        for method in (*OWN, "pooled", "pooled-few"):
+            units = [outputs[f"own/{method}/target{i}"] for i in (0, 1)]
+            expected = sum(unit["training_tokens"] for unit in units) / 2
+            assert self.cost(run, "training_tokens", method) == expected > 0
+            assert self.cost(run, "shared_training_tokens", method) == 0
+        assert self.cost(run, "training_tokens", "pooled") > self.cost(run, "training_tokens", "oppu")
+        assert self.cost(run, "training_tokens", "uniform") == self.cost(run, "training_tokens", "base") == 0
+        assert self.cost(run, "training_tokens", "adapt-merged") == self.cost(run, "training_tokens", "oppu")
+        counted = outputs["count/tokens"]["tokens"]
+        selected = outputs["select"]["selected"]
+        shared = sum(counted[sharer] for chosen in selected.values() for sharer in chosen) / 2
+        assert self.cost(run, "shared_training_tokens", "uniform") == shared
+        assert self.cost(run, "shared_training_tokens", "adapt-merged") == shared
+
+    def test_what_is_tuned_is_counted(self, run: Run) -> None:
+        epochs = [journal(run)[f"own/oppu-stopped/target{i}"]["epochs"] for i in (0, 1)]
+        assert self.cost(run, "settings", "oppu-stopped") == sum(epochs) / 2
+        assert self.cost(run, "search_tokens", "oppu-stopped") > 0
+        assert {self.cost(run, "settings", method) for method in ("base", "oppu", "uniform", "pooled")} == {0}
+
+    def test_what_is_kept_for_a_person(self, run: Run) -> None:
+        design = json.loads((run.folder / "run" / "evidence" / "design.json").read_text(encoding="utf-8"))
+        member = {u["id"]: {r["id"]: r["member"] for r in u["records"]} for u in design["users"]}
+        kept = [
+            len(text.encode())
+            for user in people()[:2]
+            for item in user["history"]
+            if member[user["user"]][item["id"]]
+            for text in (item["input"], item["answer"])
+        ]
+        folder = run.folder / "run" / "modules"
+        stored = {
+            method: sum(
+                tensor.numel() * tensor.element_size()
+                for i in (0, 1)
+                for tensor in load_file(folder / method / f"target{i}" / "adapter_model.safetensors").values()
+            )
+            for method in ("oppu", "oppu-rag", "uniform")
+        }
+        assert self.cost(run, "stored_bytes", "base") == 0
+        assert self.cost(run, "stored_bytes", "oppu") == stored["oppu"] / 2
+        assert self.cost(run, "stored_bytes", "uniform") == stored["uniform"] / 2
+        assert self.cost(run, "stored_bytes", "oppu-rag") == (stored["oppu-rag"] + sum(kept)) / 2
+
+    def test_a_longer_prompt_costs_more_per_query(self, run: Run) -> None:
+        tokens = {method: self.cost(run, "answer_tokens", method) for method in ("base", "oppu-rag")}
+        assert tokens["oppu-rag"] > tokens["base"] > 0

@@ -1,12 +1,13 @@
 """The attacks on what was brought, side by side: a run about lists has one model and many attacks."""
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
 from prime_audit.report.parts import Table
 from prime_audit.report.source import Source
-from prime_audit.report.words import DASH, TIMES, cell, number
+from prime_audit.report.words import DASH, TIMES, cell, labelled, number
 from prime_audit.results import Metric
 
 DAGGER: Final = "\u2020"
@@ -56,20 +57,27 @@ def matrix(source: Source) -> Table:
         The AUC over all pairs; a dash where an attack was not run, a question mark where it is undefined, and
         a dagger behind a figure over fewer people or models than others of its column.
     """
+    competing = {method.id for method in source.methods}
     attacked = [
-        method
+        (method.id, subject)
         for method in (*source.shown, *source.controls)
-        if any(source.metric("mia.auc", method.id, attack.id) for attack in source.attacks)
+        # A control's figures are about the first of those that it stands beside.
+        for subject in source.subjects.get(method.id, ())[: None if method.id in competing else 1]
     ]
+    count = Counter(method for method, _ in attacked)
     rows = tuple(
         (
             attack.id,
             attack.threat_model,
-            *(_short(source, source.metric("mia.auc", method.id, attack.id)) for method in attacked),
+            *(
+                _short(source, source.metric("mia.auc", method, attack.id, subject=subject))
+                for method, subject in attacked
+            ),
         )
         for attack in source.attacks
     )
-    head = ("Attack", "Threat", *(method.id for method in attacked))
+    named = (labelled(method, subject, count[method] > 1) for method, subject in attacked)
+    head = ("Attack", "Threat", *named)
     return Table("AUC of every attack on every method and control", head, rows, text=2)
 
 
@@ -108,10 +116,10 @@ def parts(source: Source) -> tuple[tuple[str, str], ...]:
     """
     groups: dict[str, list[Metric]] = {}
     for attack in source.attacks:
-        for method in source.results.methods:
-            metric = source.metric("mia.auc", method.id, attack.id)
-            if metric is not None and metric.value is not None and (why := _fewer(source, metric)):
-                groups.setdefault(why, []).append(metric)
+        for method, subjects in source.subjects.items():
+            for metric in (source.metric("mia.auc", method, attack.id, subject=one) for one in subjects):
+                if metric is not None and metric.value is not None and (why := _fewer(source, metric)):
+                    groups.setdefault(why, []).append(metric)
     return tuple((_crossed(found), why) for why, found in groups.items())
 
 

@@ -1,8 +1,11 @@
 """Scores of members and non-members under the primary attack."""
 
+from collections import Counter
+
 from prime_audit.report.figures import distributions
 from prime_audit.report.parts import Figure, Table
 from prime_audit.report.source import Source
+from prime_audit.report.words import labelled
 
 
 def view(source: Source) -> dict[str, object] | None:
@@ -25,17 +28,21 @@ def view(source: Source) -> dict[str, object] | None:
         "holds the counts."
     )
     name = "scores"
+    count = Counter(entry.method for entry in entries)
+    labels = [labelled(entry.method, entry.subject, count[entry.method] > 1) for entry in entries]
     rows = tuple(
         (
-            entry.method,
+            label,
             f"{low:.3g} to {high:.3g}",
             str(entry.member[position]),
             str(entry.nonmember[position]),
         )
-        for entry in entries
+        for label, entry in zip(labels, entries, strict=True)
         for position, (low, high) in enumerate(zip(entry.edges[:-1], entry.edges[1:], strict=True))
     )
     table = Table(title, ("Method", "Score", "trained on", "held out"), rows, text=2)
     return {
-        "figure": Figure(name, title, description, distributions(name, title, description, entries), table)
+        "figure": Figure(
+            name, title, description, distributions(name, title, description, entries, labels), table
+        )
     }

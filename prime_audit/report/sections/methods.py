@@ -1,9 +1,12 @@
 """Every method side by side."""
 
 from prime_audit.report.parts import Table
+from prime_audit.report.sections.ranking import COSTS, VERSUS, cost_of
 from prime_audit.report.source import Source
 from prime_audit.report.words import DASH, cell, family, number, over
-from prime_audit.results import Method
+from prime_audit.results import Method, Subject
+
+_NOT_RAW = frozenset(f"utility.{name}" for name in (*("primary", "delta", "rank"), *VERSUS))
 
 
 def view(source: Source) -> dict[str, object] | None:
@@ -19,6 +22,7 @@ def view(source: Source) -> dict[str, object] | None:
         return None
     return {
         "table": methods_table(source),
+        "costs": _costs(source),
         "raw": _raw(source),
         "primary": source.primary,
         "more": len(source.attacks) - len(source.beside),
@@ -86,15 +90,34 @@ def _largest(source: Source, method: str) -> str:
 
 
 def _leak(source: Source, method: str, attack: str) -> str:
-    metric = source.metric("mia.auc", method, attack)
+    """The figure, per subject where there are several, and over merged targets where some fell back."""
+    subjects = source.subjects.get(method, (None,))
+    if len(subjects) < 2:
+        return _figure(source, method, attack, None)
+    return "\n".join(
+        f"{subject}s: {' '.join(_figure(source, method, attack, subject).split())}" for subject in subjects
+    )
+
+
+def _figure(source: Source, method: str, attack: str, subject: Subject | None) -> str:
+    metric = source.metric("mia.auc", method, attack, subject=subject)
     text = cell(metric) + over(source, metric)
-    merged = source.metric("mia.auc", method, attack, merged=True)
+    merged = source.metric("mia.auc", method, attack, merged=True, subject=subject)
     return text if merged is None else f"{text}\nmerged only: {cell(merged)}"
+
+
+def _costs(source: Source) -> Table | None:
+    names = [m.id for m in source.shown if source.metric("cost.settings", m.id) is not None]
+    if not names:
+        return None
+    rows = tuple((name, *(cost_of(source, name, cost) for cost, _ in COSTS)) for name in names)
+    caption = "Costs per target, on average (seconds stand under Provenance)"
+    return Table(caption, ("Method", *(words for _, words in COSTS)), rows)
 
 
 def _raw(source: Source) -> Table | None:
     names = {metric.id for metric in source.results.metrics if metric.id.startswith("utility.")}
-    shown = tuple(sorted(names - {"utility.primary", "utility.delta"}))
+    shown = tuple(sorted(names - _NOT_RAW))
     if not shown:
         return None
     rows = tuple((m.id, *(cell(source.metric(name, m.id)) for name in shown)) for m in source.shown)

@@ -16,20 +16,30 @@ def view(source: Source) -> dict[str, object] | None:
     Returns:
         What the template shows; None where no method has a utility.
     """
-    points = {method.id: point for method in source.shown if (point := _point(source, method))}
-    subjects = sorted(
-        {_subject(source, name) for name, point in points.items() if point.leak is not None}, key=str
-    )
+    shown = [method for method in source.shown if _point(source, method, None) is not None]
+    about = {who for method in shown for who in source.subjects.get(method.id, ())}
+    subjects = sorted(about, key=str)
     if not subjects:
         return None
-    return {"figures": [_figure(source, points, subject) for subject in subjects]}
+    return {"figures": [_figure(source, _points(source, shown, who), who) for who in subjects]}
 
 
-def _point(source: Source, method: Method) -> PlanePoint | None:
+def _points(source: Source, methods: list[Method], subject: Subject | None) -> list[PlanePoint]:
+    """What was attacked about this subject, and what was not attacked at all."""
+    points = []
+    for method in methods:
+        whom = source.subjects.get(method.id, ())
+        point = _point(source, method, subject) if not whom or subject in whom else None
+        if point is not None:
+            points.append(point)
+    return points
+
+
+def _point(source: Source, method: Method, subject: Subject | None) -> PlanePoint | None:
     utility = source.metric("utility.primary", method.id)
     if utility is None or utility.value is None:
         return None
-    leak = source.leak(method.id)
+    leak = source.leak(method.id, subject)
     return PlanePoint(
         id=method.id,
         family=method.family,
@@ -41,13 +51,7 @@ def _point(source: Source, method: Method) -> PlanePoint | None:
     )
 
 
-def _subject(source: Source, method: str) -> Subject | None:
-    leak = source.leak(method)
-    return leak.subject if leak else None
-
-
-def _figure(source: Source, points: dict[str, PlanePoint], subject: Subject | None) -> Figure:
-    shown = [p for name, p in points.items() if p.leak is None or _subject(source, name) == subject]
+def _figure(source: Source, shown: list[PlanePoint], subject: Subject | None) -> Figure:
     front = pareto(shown)
     title = f"Utility against leakage about {WHO[subject]}"
     description = (
@@ -57,17 +61,21 @@ def _figure(source: Source, points: dict[str, PlanePoint], subject: Subject | No
     )
     name = f"plane-{subject or 'all'}"
     return Figure(
-        name, title, description, plane(name, title, description, shown), _table(source, shown, title)
+        name,
+        title,
+        description,
+        plane(name, title, description, shown),
+        _table(source, shown, title, subject),
     )
 
 
-def _table(source: Source, shown: list[PlanePoint], title: str) -> Table:
+def _table(source: Source, shown: list[PlanePoint], title: str, subject: Subject | None) -> Table:
     front = {point.id for point in pareto(shown)}
     families = {method.id: family(method) for method in source.shown}
     badges = frozenset(families[point.id] for point in shown if point.family == "control")
     rows = []
     for point in shown:
-        leak = source.leak(point.id)
+        leak = source.leak(point.id, subject)
         general = DASH if leak is None or leak.sharers_ci is None else interval(leak.sharers_ci)
         rows.append(
             (

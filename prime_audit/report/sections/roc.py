@@ -5,7 +5,7 @@ from collections import Counter
 from prime_audit.report.figures import roc
 from prime_audit.report.parts import Figure, Table
 from prime_audit.report.source import Source
-from prime_audit.report.words import DASH, number
+from prime_audit.report.words import DASH, labelled, number
 from prime_audit.results import Curve
 
 _RATES = (0.01, 0.05, 0.1, 0.2, 0.5)
@@ -46,7 +46,11 @@ def strongest(source: Source) -> tuple[str, ...]:
     """
     found = {}
     for attack in source.attacks:
-        metrics = [source.metric("mia.auc", method.id, attack.id) for method in source.methods]
+        metrics = [
+            source.metric("mia.auc", method.id, attack.id, subject=subject)
+            for method in source.methods
+            for subject in source.subjects.get(method.id, ())
+        ]
         known = [m.value for m in metrics if m is not None and m.value is not None]
         found[attack.id] = max(known, default=-1.0)
     ranked = sorted(found, key=lambda name: (name != source.primary, -found[name]))
@@ -77,11 +81,11 @@ def _figure(source: Source, attack: str, curves: list[Curve]) -> Figure:
 def _labels(curves: list[Curve]) -> list[str]:
     """The curves' methods, with the subject where a method has more than one curve."""
     count = Counter(curve.method for curve in curves)
-    return [f"{c.method} ({c.subject}s)" if count[c.method] > 1 else c.method for c in curves]
+    return [labelled(curve.method, curve.subject, count[curve.method] > 1) for curve in curves]
 
 
 def _auc(source: Source, curve: Curve) -> float:
-    metric = source.metric("mia.auc", curve.method, curve.attack)
+    metric = source.metric("mia.auc", curve.method, curve.attack, subject=curve.subject)
     return metric.value if metric is not None and metric.value is not None else 0.0
 
 

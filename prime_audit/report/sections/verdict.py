@@ -50,7 +50,7 @@ def _notes(source: Source, finding: Finding) -> list[str]:
     if finding.attack in source.planted:
         return notes
     attack = finding.attack or source.primary
-    worst = source.metric("mia.auc_worst", finding.method, attack)
+    worst = source.metric("mia.auc_worst", finding.method, attack, subject=finding.subject)
     several = worst is not None and (worst.n is None or worst.n.users != 1)
     if worst is not None and worst.value is not None and several:
         one = "The most exposed person" if finding.subject != "target" else "The most exposed target"
@@ -58,7 +58,7 @@ def _notes(source: Source, finding: Finding) -> list[str]:
         notes.append(f"{one}, by the attack {attack}: AUC {words.cell(worst)}{wider}.")
     back = source.reverted(finding.method)
     if back:
-        merged = source.metric("mia.auc", finding.method, attack, merged=True)
+        merged = source.metric("mia.auc", finding.method, attack, merged=True, subject=finding.subject)
         alone = (
             f"; over the other targets alone the AUC of the attack {attack} is {words.cell(merged)}"
             if merged is not None
