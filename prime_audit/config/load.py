@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from prime_audit.config.explain import explain, nearest
 from prime_audit.config.families import members, read_member
-from prime_audit.config.methods import MethodSettings
+from prime_audit.config.section import MethodSettings
 from prime_audit.config.strict_yaml import parse_yaml
 from prime_audit.config.study import GateConfig, ModelConfig, StudyConfig
 from prime_audit.errors import ConfigError

@@ -65,8 +65,8 @@ def _earlier(
 ) -> Pick:
     """Retrieves for a past item among those that come before it in the history."""
     retriever = Retriever(context, settings, history)
-    before = {history[place]: order[:rank] for rank, place in enumerate(order)}
-    return lambda item: retriever.retrieve(item, before[item])
+    rank = {history[place]: rank for rank, place in enumerate(order)}
+    return lambda item: retriever.retrieve(item, frozenset(order[: rank[item]]))
 
 
 def plain_examples(context: TargetContext, items: Sequence[Item]) -> list[Example]:

@@ -7,8 +7,9 @@ from typing import Any
 from prime_audit.config import MethodConfig, PosingConfig
 from prime_audit.modules import LoraModule, export
 from prime_audit.personalize import METHODS, carry_out, nearest, predict_with
+from prime_audit.study.contexts import context_of
 from prime_audit.study.units import Output
-from prime_audit.study.work import context_of, embedder_of, embeddings, open_to_selection
+from prime_audit.study.work import embedder_of, embeddings, open_to_selection
 from prime_audit.study.workbench import Workbench
 from prime_audit.utility import score
 

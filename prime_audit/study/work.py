@@ -1,6 +1,6 @@
 """What each kind of unit does. Every function returns a small output that holds no user text."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 

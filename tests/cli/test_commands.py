@@ -151,7 +151,7 @@ def test_validate_counts_users_and_units(capsys: pytest.CaptureFixture[str]) -> 
     out = capsys.readouterr().out.splitlines()
     assert out[0].startswith("quickstart is valid: task lamp-4, 5 sharers, 12 targets")
     counts = {line.split()[1]: int(line.split()[0]) for line in out[1:]}
-    assert counts["train"] == 5 + 12
+    assert (counts["train"], counts["own"]) == (5, 12)
     assert counts.pop("units") == sum(counts.values())
 
 

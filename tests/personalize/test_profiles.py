@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 
 from prime_audit.config import ProfileMethod, ProfileRagMethod, RagMethod
-from prime_audit.data import TASKS, Item, User
+from prime_audit.data import TASKS, Item, Task, User
 from prime_audit.errors import ConfigError, DataError
 from prime_audit.models import LanguageModel, count_tokens, first_tokens, metered, prompt_room
 from prime_audit.personalize import METHODS, Fit, PersonalPrompt, TargetContext, carry_out, shortened
@@ -82,6 +82,15 @@ class TestRoom:
         assert first_tokens(lm, "abcdef", 6) == "abcdef"
         # Two bytes of a character of three are none.
         assert first_tokens(lm, "a€", 3) == "a"
+
+    def test_a_label_leaves_a_prompt_as_much_room_as_the_longest_one_does(
+        self, lm: LanguageModel, tasks: dict[str, Task]
+    ) -> None:
+        # BOS, and a space with the label.
+        assert prompt_room(lm, tasks["number"]) == lm.max_tokens - 1 - 2
+        choice = replace(tasks["choice"], labels=("x", "much longer"))
+        assert prompt_room(lm, choice) == lm.max_tokens - 1 - len(" much longer")
+        assert prompt_room(replace(lm, max_tokens=5), choice) == 0
 
     def test_an_item_loses_its_input_first(self, lm: LanguageModel) -> None:
         item = Item("1", "abcdef", "xyz")
