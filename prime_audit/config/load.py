@@ -15,6 +15,7 @@ from prime_audit.errors import ConfigError
 
 # The keys that may name a file or a folder.
 _PATHS = ("data.path", "data.sharers_from", "task", "model.base", "sharers.embedder")
+_ENCODER = "encoder"
 STUDIES = Path(__file__).resolve().parent.parent / "studies"
 
 
@@ -202,7 +203,7 @@ def _override(raw: dict[str, object], text: str) -> str:
 def _take(node: dict[str, object], last: str, value: object, key: str) -> None:
     """Set a value; a path given on the command line starts at the working directory."""
     node[last] = value
-    if isinstance(value, str) and key in _PATHS:
+    if isinstance(value, str) and (key in _PATHS or _is_encoder(key)):
         node[last] = _located(key, value, Path.cwd())
 
 
@@ -228,6 +229,15 @@ def _resolve_paths(raw: dict[str, object], folder: Path) -> None:
         node = raw.get(section) if section else raw
         if isinstance(node, dict) and isinstance(value := node.get(leaf), str):
             node[leaf] = _located(key, value, folder)
+    methods = raw.get("methods")
+    for method in methods if isinstance(methods, list) else []:
+        if isinstance(method, dict) and isinstance(value := method.get(_ENCODER), str):
+            method[_ENCODER] = _located(f"methods.{_ENCODER}", value, folder)
+
+
+def _is_encoder(key: str) -> bool:
+    """Whether a dotted key is the one of a method that may name a sentence encoder's folder."""
+    return key.startswith("methods.") and key.endswith(f".{_ENCODER}")
 
 
 def _located(key: str, value: str, folder: Path) -> str:
@@ -237,7 +247,7 @@ def _located(key: str, value: str, folder: Path) -> str:
         is_path = value.endswith((".yaml", ".yml"))
     elif key == "model.base":
         is_path = value.startswith((".", "~", "/")) or (value not in {"tiny", "smollm2"} and path.is_dir())
-    elif key == "sharers.embedder":
+    elif key == "sharers.embedder" or _is_encoder(key):
         is_path = value not in {"base", "tfidf"}
     else:
         is_path = True

@@ -342,3 +342,15 @@ def test_the_schema_names_every_key() -> None:
 )
 def test_wrong_privacy_settings(study: Path, privacy: str, message: str) -> None:
     assert message in fault(study, f"sharers: {{privacy: {privacy}}}\n")
+
+
+def test_the_folder_of_a_methods_encoder_is_found_from_the_study_file(tmp_path: Path) -> None:
+    study = tmp_path / "study.yaml"
+    study.write_text(
+        MINIMAL + "methods: [{kind: rag, retriever: dense, encoder: minilm}, "
+        "{kind: in-context, retriever: dense, encoder: base}]\n"
+    )
+    found = [getattr(method, "encoder", None) for method in load_study(str(study)).methods]
+    assert found == [str(tmp_path / "minilm"), "base"]
+    moved = load_study(str(study), ["methods.rag.encoder=other"]).methods[0]
+    assert getattr(moved, "encoder", None) == str(Path.cwd() / "other")
