@@ -34,9 +34,9 @@ def first_tokens(lm: LanguageModel, text: str, count: int) -> str:
     (ids,) = tokenize(lm, [text])
     if len(ids) <= count:
         return text
-    kept: str = lm.tokenizer.decode(ids[:count], clean_up_tokenization_spaces=False)
+    (kept,) = lm.tokenizer.batch_decode([ids[:count]], clean_up_tokenization_spaces=False)
     # A character may be several tokens, and half of one is no character.
-    return kept.rstrip("\ufffd").strip()
+    return str(kept).rstrip("\ufffd").strip()
 
 
 def prompt_room(lm: LanguageModel, task: Task) -> int:

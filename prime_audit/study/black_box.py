@@ -75,7 +75,9 @@ def ask_about_sharers(
     _, method, target = name.split("/")
     others = [user for user in pool if user not in scored]
     adapter = read_module(bench.adapter_path(method, target))
-    known = bench.evidence(f"score/{method}/{target}")
+    # A method that is about the target too has scored the target's records after the sharers'.
+    count = sum(len(bench.member(user)) for user in scored)
+    known = bench.evidence(f"score/{method}/{target}").take(np.arange(count))
     scores = TokenScores.concat([known, score_adapter(bench, others, [adapter], np.ones(1))])
     users = [*scored, *others]
     bench.save_parts(name, {_GAIN: record_gains(Evidence(scores, _of_base(bench, users)))})

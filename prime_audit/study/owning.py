@@ -29,14 +29,15 @@ def train_own(bench: Workbench, method: MethodConfig, target: str, similarity: M
 
     def write(folder: Path) -> None:
         context = context_of(bench, method, target, similarity)
-        own = isinstance(method, TrainedSettings)
+        # The method of a plug-in may have settings of another kind, and is trained as the study says.
+        own = method if isinstance(method, TrainedSettings) else None
         module, record = train_personal(
             bench.base,
             examples(context, method),
-            resolved(method, context.training) if own else context.training,
+            context.training if own is None else resolved(own, context.training),
             # The same for every such method: they differ in what is trained on and how.
             bench.training_seeds.integer("train", target),
-            stopping_of(method) if own else None,
+            None if own is None else stopping_of(own),
             choosable=len(context.target.history),
         )
         write_module(module, folder, bench.base.name)

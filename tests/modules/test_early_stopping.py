@@ -15,6 +15,7 @@ from prime_audit.modules import (
     train_personal,
     write_record,
 )
+from prime_audit.modules.training import current_module
 
 WORDS = ["red", "green", "blue", "red", "grey", "black", "white", "brown", "pink", "plum"]
 EXAMPLES = [Example(f"item {i}:", f" {word}") for i, word in enumerate(WORDS)]
@@ -57,7 +58,7 @@ def test_the_best_epoch_is_restored(
     best: int,
 ) -> None:
     given, copies = iter(losses), []
-    plain = early_stopping.current_module
+    plain = current_module
 
     def copy(*arguments: object) -> LoraModule:
         copies.append(plain(*arguments))  # type: ignore[arg-type]
