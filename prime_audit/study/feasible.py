@@ -119,6 +119,13 @@ def _check_trained(config: StudyConfig) -> None:
             "sharers.privacy",
             hint="leave out the method or sharers.privacy",
         )
+    merging = any(METHODS[method.kind].subject == "sharer" for method in config.methods)
+    if pooling and not merging and "without-sharer" in config.audit.run_controls:
+        raise ConfigError(
+            f"audit.controls: without-sharer makes a merge again, and method {pooling[0].id} merges nobody's "
+            "module",
+            hint="add a merging method, or leave the control out",
+        )
     everyone = [method.id for method in pooling if getattr(method, "pool", None) == "all"]
     if everyone and config.audit.design == "prime-paper":
         raise ConfigError(

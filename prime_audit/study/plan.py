@@ -46,20 +46,7 @@ def plan(bench: Workbench, model: Mapping[str, str]) -> list[Unit]:
     gated: Any = next((m for m in config.methods if METHODS[m.kind].needs_gates), None)
     gates = [planner.gate(sharer, gated) for sharer in sharers] if gated else []
     if merging:
-        part = {
-            "per_target": config.sharers.per_target,
-            "embedder": bench.embedder_part,
-            "representatives": config.sharers.representatives,
-        }
-        histories = digest_items([i for user in dataset.users for i in bench.seen(user).history])
-        part_of_all = {**planner.histories(), "what": "tokens"}
-        planner.add(COUNTED, part_of_all, adapted, lambda outputs: count_tokens_of_sharers(bench))
-        planner.add(
-            "select",
-            {**planner.root, **part, "histories": histories},
-            adapted,
-            lambda outputs: work.select(bench),
-        )
+        _select(planner, adapted)
     for method in owning:
         for target in targets:
             planner.own(method, target, adapted)
@@ -80,6 +67,21 @@ def plan(bench: Workbench, model: Mapping[str, str]) -> list[Unit]:
         planner.premises(config.audit.premise)
     plan_attacks(planner, adapted, trained, gates)
     return planner.units
+
+
+def _select(planner: Planner, adapted: list[str]) -> None:
+    """Plans what is known of all sharers: whom each target selects, and how much there is to train on."""
+    bench, config = planner.bench, planner.config
+    part = {
+        "per_target": config.sharers.per_target,
+        "embedder": bench.embedder_part,
+        "representatives": config.sharers.representatives,
+    }
+    histories = digest_items([i for user in bench.dataset.users for i in bench.seen(user).history])
+    counted = {**planner.histories(), "what": "tokens"}
+    planner.add(COUNTED, counted, adapted, lambda outputs: count_tokens_of_sharers(bench))
+    selected = {**planner.root, **part, "histories": histories}
+    planner.add("select", selected, adapted, lambda outputs: work.select(bench))
 
 
 def _needs(method: MethodConfig, target: str, adapted: list[str], shared: list[str]) -> list[str]:

@@ -186,6 +186,10 @@ class TestRefusals:
         assert "pooled trains on every sharer" in str(error)
         assert "pool: selected" in error.hint
 
+    def test_a_control_that_merges_again_needs_a_merge(self, tmp_path: Path) -> None:
+        error = self.refused(tmp_path, ["pooled"], "audit.controls=[base, without-sharer]")
+        assert "without-sharer makes a merge again, and method pooled merges nobody's module" in str(error)
+
     def test_pooling_needs_sharers(self, tmp_path: Path) -> None:
         write_users(tmp_path, *(user for user in people() if user["role"] != "sharer"))
         data = {"path": str(tmp_path), "sharers": None, "targets": None}
