@@ -187,7 +187,8 @@ class TestRefusals:
         assert "pool: selected" in error.hint
 
     def test_a_control_that_merges_again_needs_a_merge(self, tmp_path: Path) -> None:
-        error = self.refused(tmp_path, ["pooled"], "audit.controls=[base, without-sharer]")
+        settings = ("sharers.per_target=2", "audit.controls=[base, without-sharer]")
+        error = self.refused(tmp_path, ["pooled"], *settings)
         assert "without-sharer makes a merge again, and method pooled merges nobody's module" in str(error)
 
     def test_pooling_needs_sharers(self, tmp_path: Path) -> None:
