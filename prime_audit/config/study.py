@@ -231,11 +231,17 @@ class ReportConfig(Section):
 
 
 class RunConfig(Section):
-    """How the work is carried out; none of it changes a number."""
+    """How the work is carried out; none of it changes a number, but for rounding by `threads_per_worker`.
 
-    executor: Literal["local"] = "local"
+    `executor` is `local` (this process, or several of this machine) or `ray` (extra `ray`) on the cluster at
+    `address`, such as `auto`; `address: null` starts one on this machine. `threads_per_worker: null` takes
+    all cores, shared out among several workers.
+    """
+
+    executor: Literal["local", "ray"] = "local"
     workers: Count = 1
     threads_per_worker: Count | None = None
+    address: str | None = None
 
 
 class StudyConfig(Section):

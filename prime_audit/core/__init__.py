@@ -1,5 +1,6 @@
 """What every room needs: files, safe ids and paths, seeds, printable text."""
 
+from prime_audit.core.append_log import AppendLog
 from prime_audit.core.files import (
     atomic_dir,
     atomic_write_bytes,
@@ -12,16 +13,19 @@ from prime_audit.core.files import (
     parse_json,
     read_json,
     read_text,
+    sync_folder,
     write_json,
 )
 from prime_audit.core.ids import check_id, inside
 from prime_audit.core.json_stream import read_json_list
+from prime_audit.core.lock import sole_writer
 from prime_audit.core.places import default_store
 from prime_audit.core.sanitise import printable
 from prime_audit.core.seeds import Seeds
 from prime_audit.core.wording import plural
 
 __all__ = [
+    "AppendLog",
     "Seeds",
     "atomic_dir",
     "atomic_write_bytes",
@@ -40,5 +44,7 @@ __all__ = [
     "read_json",
     "read_json_list",
     "read_text",
+    "sole_writer",
+    "sync_folder",
     "write_json",
 ]

@@ -1,6 +1,7 @@
 """Reading and writing files so that a reader never sees half of one."""
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -10,14 +11,50 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from prime_audit.errors import DataError, OutputError
+from prime_audit.errors import DataError, NoSpaceError, OutputError
 
 _CHUNK = 1 << 20
+# No space left, over the quota, over the largest size of a file.
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _STRING_OR_CONSTANT = re.compile(r'"(?:\\.|[^"\\])*"|NaN|-?Infinity', re.DOTALL)
 
 
 class _ConstantError(ValueError):
     """NaN or an infinity stood where strict JSON allows none."""
+
+
+def unwritable(path: Path, error: OSError, needed: int) -> OutputError:
+    """Say why something could not be written; a full disk is named with the bytes that are free and needed.
+
+    Args:
+        path: What was to be written.
+        error: What the system said.
+        needed: Bytes that were to be written.
+
+    Returns:
+        The error to raise.
+    """
+    if error.errno not in _FULL:
+        return OutputError(f"{path}: cannot be written: {error.strerror or error}")
+    free = shutil.disk_usage(path.parent).free
+    return NoSpaceError(
+        f"{path}: cannot be written: {error.strerror} ({needed} bytes needed, {free} bytes free on the disk)",
+        hint="make room (or raise the limit on file sizes); what was finished is kept, and the same command "
+        "continues",
+    )
+
+
+def sync_folder(path: Path) -> None:
+    """Flush a folder's entries to disk, so that a renamed or new file in it outlives a power cut.
+
+    Args:
+        path: The folder.
+    """
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def atomic_write_bytes(path: Path, data: bytes) -> None:
@@ -28,7 +65,8 @@ def atomic_write_bytes(path: Path, data: bytes) -> None:
         data: The whole content.
 
     Raises:
-        OutputError: The file cannot be written (folder missing, no permission, disk full).
+        OutputError: The file cannot be written (folder missing, no permission).
+        NoSpaceError: The disk is full.
     """
     temporary = ""
     try:
@@ -38,8 +76,9 @@ def atomic_write_bytes(path: Path, data: bytes) -> None:
             stream.flush()
             os.fsync(stream.fileno())
         os.replace(temporary, path)
+        sync_folder(path.parent)
     except OSError as error:
-        raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from error
+        raise unwritable(path, error, len(data)) from error
     finally:
         # After a successful rename the temporary name is gone and this does nothing.
         if temporary:
@@ -282,6 +321,7 @@ def _replace_dir(new: Path, path: Path) -> None:
     try:
         if not path.exists():
             os.rename(new, path)
+            sync_folder(path.parent)
             return
         with tempfile.TemporaryDirectory(prefix=f".{path.name}.", suffix=".old", dir=path.parent) as aside:
             os.rename(path, Path(aside) / "old")

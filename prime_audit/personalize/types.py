@@ -11,6 +11,7 @@ from prime_audit.core import Seeds
 from prime_audit.data import Item, Task, User
 from prime_audit.models import LanguageModel, predict
 from prime_audit.modules import AdapterBank, LoraModule
+from prime_audit.personalize.search_log import SearchLog
 
 # The part of a point that was measured after the search, outside of its budget.
 CHECK = "check"
@@ -113,6 +114,7 @@ class TargetContext:
         calibration: Returns a sharer's calibration records, or None if none were set aside.
         others: What other methods deployed for this target, for a method that names them with ``of``.
         loss: Which tokens the modules were trained on and the audit scores: ``answer`` or ``full``.
+        search_log: Keeps what a search measures, so that a killed one goes on; None keeps nothing.
     """
 
     task: Task
@@ -126,6 +128,7 @@ class TargetContext:
     calibration: Callable[[str], Calibration] | None = None
     others: Mapping[str, Outcome] = field(default_factory=dict)
     loss: str = "answer"
+    search_log: SearchLog | None = None
 
     def load(self, user: str) -> LoraModule:
         """Returns the trained module of ``user``."""

@@ -66,7 +66,8 @@ class Planner:
         """Adds one unit; what it needs must have been added before."""
         if name in self.keys:
             raise ConfigError(f"two units are called {name}", hint="give the methods other ids")
-        key = unit_key(name, part, tuple(self.keys[other] for other in needs))
+        followed = tuple(needs)
+        key = unit_key(name, part, tuple(self.keys[other] for other in followed))
         self.keys[name] = key
         stage = name.split("/")[0]
         artefact = None
@@ -77,7 +78,10 @@ class Planner:
         elif stage == "deploy":
             artefact = self.bench.adapter_path(*name.split("/")[1:])
         kept = answers_path(self.bench, *name.split("/")[1:]) if stage == "deploy" else None
-        self.units.append(Unit(name=name, stage=stage, key=key, run=run, artefact=artefact, kept=kept))
+        needed = tuple(dict.fromkeys(followed))
+        self.units.append(
+            Unit(name=name, stage=stage, key=key, run=run, artefact=artefact, kept=kept, needs=needed)
+        )
 
     def adapt(self) -> list[str]:
         """Plans the task adaptation if there is anything public to adapt on; returns its name in a list."""

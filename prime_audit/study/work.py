@@ -32,6 +32,7 @@ from prime_audit.personalize import (
     METHODS,
     Outcome,
     Personalisation,
+    SearchLog,
     TargetContext,
     base_embedder,
     carry_out,
@@ -253,7 +254,8 @@ def deploy(
 ) -> Output:
     """Personalises for one target, answers its queries and writes the adapter that would be deployed."""
     user = bench.dataset.user(target)
-    context = context_of(bench, method, target, similarity, others)
+    log = SearchLog(bench.search_path(f"deploy/{method.id}/{target}"))
+    context = replace(context_of(bench, method, target, similarity, others), search_log=log)
     deployed = carry_out(METHODS[method.kind], context, method)
     model = bench.pretrained if deployed.on_pretrained else bench.base
     prompts = [deployed.prompt(query) for query in user.queries]

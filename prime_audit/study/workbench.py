@@ -1,7 +1,6 @@
 """What the units of one run share: data, flips, models, modules, and where evidence lies."""
 
-import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +12,7 @@ from torch import Tensor
 
 from attacks import TokenScores
 from prime_audit.config import StudyConfig
-from prime_audit.core import Seeds
+from prime_audit.core import Seeds, atomic_write_bytes
 from prime_audit.data import (
     CanaryDesign,
     Dataset,
@@ -41,9 +40,12 @@ from prime_audit.models import (
 )
 from prime_audit.modules import LoraModule, merged_into, read_gates, read_module
 from prime_audit.personalize import Calibration, predict_with
-from prime_audit.study.parts import Part, Parts, load_parts, save_parts
+from prime_audit.study.parts import Part, Parts, load_parts, parts_to_bytes
 from prime_audit.study.prompt_requests import REQUESTS
 from prime_audit.study.store import Store
+
+# The folder in which searches keep what they have measured until the run is complete.
+SEARCH = "search"
 
 
 @dataclass
@@ -237,26 +239,28 @@ class Workbench:
         # The key keeps evidence of other data or settings apart, and names apart that differ in a dot alone.
         return self.out / "evidence" / f"{name.replace('/', '.')}.{self.keys[name][:16]}.safetensors"
 
+    def search_path(self, name: str) -> Path:
+        """Returns where a unit keeps what its search has measured until the run is complete."""
+        folder = self.out / SEARCH
+        folder.mkdir(mode=0o700, exist_ok=True)
+        return folder / f"{name.replace('/', '.')}.{self.keys[name][:16]}.jsonl"
+
     def save_evidence(self, name: str, scores: TokenScores) -> None:
         """Writes evidence under a temporary name and renames it."""
-        self._save(name, scores.save)
+        self._save(name, scores.to_bytes())
 
     def save_parts(self, name: str, parts: Parts) -> None:
         """Writes parts of evidence in the same way."""
-        self._save(name, lambda path: save_parts(path, parts))
+        self._save(name, parts_to_bytes(parts))
 
     def parts(self, name: str) -> dict[str, Part]:
         """Reads the parts that a unit wrote."""
         return load_parts(self.evidence_path(name))
 
-    def _save(self, name: str, write: Callable[[Path], None]) -> None:
+    def _save(self, name: str, data: bytes) -> None:
         path = self.evidence_path(name)
         path.parent.mkdir(mode=0o700, exist_ok=True)
-        temporary = path.with_suffix(".part")
-        write(temporary)
-        with temporary.open("rb") as written:
-            os.fsync(written.fileno())
-        temporary.replace(path)
+        atomic_write_bytes(path, data)
 
     def evidence(self, name: str) -> TokenScores:
         """Reads the evidence of a scoring unit."""
