@@ -13,6 +13,7 @@ from prime_audit.core.files import (
     parse_json,
     read_json,
     read_text,
+    remove_temporaries,
     sync_folder,
     write_json,
 )
@@ -44,6 +45,7 @@ __all__ = [
     "read_json",
     "read_json_list",
     "read_text",
+    "remove_temporaries",
     "sole_writer",
     "sync_folder",
     "write_json",

@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -42,6 +43,19 @@ def unwritable(path: Path, error: OSError, needed: int) -> OutputError:
         hint="make room (or raise the limit on file sizes); what was finished is kept, and the same command "
         "continues",
     )
+
+
+def remove_temporaries(folder: Path, older_than: float = 0.0) -> None:
+    """Remove what a killed process has left under temporary names, in a folder and below it.
+
+    Args:
+        folder: The folder.
+        older_than: Leave alone what was changed within so many seconds: another process may be at it.
+    """
+    for path in folder.rglob(".*.tmp"):
+        with contextlib.suppress(OSError):
+            if time.time() - path.stat().st_mtime >= older_than:
+                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
 
 def sync_folder(path: Path) -> None:

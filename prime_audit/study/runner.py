@@ -13,6 +13,7 @@ from prime_audit.core import (
     make_private_dir,
     plural,
     read_json,
+    remove_temporaries,
     sole_writer,
     write_json,
 )
@@ -86,6 +87,8 @@ def _run_locked(
     bench, units = open_study(config, dataset, default_store(), out)
     if fresh:
         _clear(out)
+    # Nobody else writes here, so a temporary name is what a killed start left behind.
+    remove_temporaries(out)
     _write_claim(bench)
     journal = Journal(out / JOURNAL)
     if journal.dropped_tail:
