@@ -43,6 +43,7 @@ from prime_audit.config.methods import (
 from prime_audit.config.plugins import declare_attack, declare_method, installed
 from prime_audit.config.strict_yaml import parse_yaml
 from prime_audit.config.study import (
+    BATCH_TOKENS,
     METHOD_KINDS,
     AdaptationConfig,
     DataConfig,
@@ -60,6 +61,7 @@ from prime_audit.config.study import (
 )
 
 __all__ = [
+    "BATCH_TOKENS",
     "BUILT_IN_ATTACKS",
     "CANARY_TYPES",
     "DEFAULT_ATTACKS",

@@ -7,6 +7,7 @@ from typing import Protocol
 import torch
 
 from prime_audit.core import Seeds
+from prime_audit.models import Batching
 from prime_audit.study.units import Output, Outputs, Unit
 
 
@@ -19,6 +20,7 @@ class Done:
         output: What it returned.
         seconds: What it took.
         error: Why it failed.
+        halved: How many batches did not fit into memory and were halved.
         lost: What became of the worker that had it; an empty string if the worker lives.
     """
 
@@ -26,6 +28,7 @@ class Done:
     output: Output | None = None
     seconds: float = 0.0
     error: Exception | None = None
+    halved: int = 0
     lost: str = ""
 
 
@@ -54,13 +57,15 @@ class Executor(Protocol):
 class InProcess:
     """One unit after another, in this process."""
 
-    def __init__(self, seeds: Seeds) -> None:
-        """Take the study's seeds.
+    def __init__(self, seeds: Seeds, batching: Batching) -> None:
+        """Take what the units share.
 
         Args:
             seeds: Each unit's own stream comes from them.
+            batching: Of the study's models.
         """
         self._seeds = seeds
+        self._batching = batching
         self._next: tuple[Unit, Outputs] | None = None
 
     @property
@@ -77,28 +82,30 @@ class InProcess:
         if self._next is None:
             raise ValueError("no unit was submitted")
         (unit, outputs), self._next = self._next, None
-        return carry_out_unit(unit, outputs, self._seeds)
+        return carry_out_unit(unit, outputs, self._seeds, self._batching)
 
     def close(self) -> None:
         """There is nothing to stop."""
 
 
-def carry_out_unit(unit: Unit, outputs: Outputs, seeds: Seeds) -> Done:
+def carry_out_unit(unit: Unit, outputs: Outputs, seeds: Seeds, batching: Batching) -> Done:
     """Carries out one unit, with torch's generator seeded for it and put back afterwards.
 
     Args:
         unit: The unit.
         outputs: Outputs of the units that it follows from.
         seeds: The study's seeds.
+        batching: Of the study's models.
 
     Returns:
         How it ended.
     """
-    started = time.perf_counter()
+    started, before = time.perf_counter(), batching.halved
     with torch.random.fork_rng():
         torch.manual_seed(seeds.integer("unit", unit.name))
         try:
             output = unit.run(outputs)
         except Exception as error:
             return Done(unit.name, error=error)
-    return Done(unit.name, output, round(time.perf_counter() - started, 3))
+    seconds = round(time.perf_counter() - started, 3)
+    return Done(unit.name, output, seconds, halved=batching.halved - before)

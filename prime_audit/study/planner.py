@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from prime_audit.config import MethodConfig, PrimeMethod, PrivacyConfig, StudyConfig
+from prime_audit.config import BATCH_TOKENS, MethodConfig, PrimeMethod, PrivacyConfig, StudyConfig
 from prime_audit.core import digest_json
 from prime_audit.data import Dataset, Item, described
 from prime_audit.errors import ConfigError
@@ -48,13 +48,16 @@ class Planner:
         # A share of zero leaves every key as it was; which records are set aside follows from the seed.
         share = self.config.sharers.calibration
         self._calibration = {"calibration": share, "data": bench.dataset.digest} if share else {}
-        self.root = {
+        self.root: dict[str, Any] = {
             "model": dict(model),
             "max_tokens": self.config.training.max_tokens,
             "seed": self.config.seed,
             "task": digest_json(described(bench.dataset.task)),
             "max_input_words": self.config.data.max_input_words,
         }
+        # Batches are part of the plan: in others, sums are rounded otherwise.
+        if self.config.run.batch_tokens != BATCH_TOKENS:
+            self.root["batch_tokens"] = self.config.run.batch_tokens
 
     def add(
         self,

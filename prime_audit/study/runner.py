@@ -1,8 +1,11 @@
 """Runs a study in a run directory: plan, units, results. The same command continues or reuses a run."""
 
 import shutil
+import signal
 from collections import defaultdict
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -20,10 +23,11 @@ from prime_audit.core import (
 from prime_audit.errors import ConfigError
 from prime_audit.results import SCORES_FILE, Results, write_results, write_scores
 from prime_audit.study.assemble import assemble, cancelled
+from prime_audit.study.disk import check_room
 from prime_audit.study.executors import executor_of, threads_of
 from prime_audit.study.inputs import load_dataset
 from prime_audit.study.journal import Journal
-from prime_audit.study.manifest import manifest, now
+from prime_audit.study.manifest import Work, manifest, now
 from prime_audit.study.opening import open_study, set_threads
 from prime_audit.study.predictions import FOLDER as PREDICTIONS
 from prime_audit.study.predictions import write_predictions
@@ -96,16 +100,24 @@ def _run_locked(
     if reuse is not None:
         taken = take_over(units, journal, out, reuse)
         progress.note(f"{plural(taken, 'finished unit')} taken over from {reuse}")
-    whole = all(finished(unit, journal) for unit in units)
+    left = [unit for unit in units if not finished(unit, journal)]
+    whole = not left
     if not whole:
+        check_room(bench, left)
         # Until they are finished again, no earlier results may be read as this run's.
         for name in DERIVED:
             (out / name).unlink(missing_ok=True)
-    outputs = _outputs(bench, units, journal, progress, threads)
+    try:
+        outputs = _outputs(bench, units, journal, progress, threads)
+    except Stopped as stop:
+        # The results say so before the signal has its way.
+        write_json(out / "manifest.json", _manifest(bench, started, units, journal))
+        write_results(out / "results.json", cancelled(bench))
+        signal.raise_signal(stop.number)
+        raise
     write_predictions(bench)
     results, scores = assemble(bench, outputs)
-    adapted_on = int(outputs["adapt"]["items"]) if "adapt" in outputs else 0
-    described = manifest(bench, started, _seconds(units, journal), adapted_on)
+    described = _manifest(bench, started, units, journal)
     if whole and (out / "manifest.json").is_file():
         # Nothing was computed: when and by which command the run was made does not change.
         earlier = read_json(out / "manifest.json")
@@ -132,17 +144,19 @@ def _write_claim(bench: Workbench) -> None:
 def _outputs(
     bench: Workbench, units: list[Unit], journal: Journal, progress: Progress, threads: int | None
 ) -> dict[str, Output]:
-    """Runs the units; a run that is stopped says so in its results before the signal has its way."""
-    executor = executor_of(bench, threads)
-    try:
-        with Stopping(progress) as stopping:
-            return run_units(units, journal, progress, executor, stopping)
-    except Stopped:
-        write_results(bench.out / "results.json", cancelled(bench))
-        stopping.deliver()
-        raise
-    finally:
-        executor.close()
+    with closing(executor_of(bench, threads)) as executor, Stopping(progress) as stopping:
+        return run_units(units, journal, progress, executor, stopping)
+
+
+def _manifest(bench: Workbench, started: str, units: list[Unit], journal: Journal) -> dict[str, Any]:
+    adapted = journal.get(bench.keys.get("adapt", ""))
+    entries = [entry for unit in units if (entry := journal.get(unit.key))]
+    work = Work(
+        adapted_on=int(adapted["output"]["items"]) if adapted else 0,
+        seconds=_seconds(units, journal),
+        halved=sum(int(entry.get("halved", 0)) for entry in entries),
+    )
+    return manifest(bench, started, work)
 
 
 def _resolved(config: StudyConfig) -> dict[str, object]:

@@ -15,7 +15,16 @@ TRIES = 3
 
 
 class Stopped(Exception):
-    """The run was asked to stop, and the units in progress are finished and kept."""
+    """The run was asked to stop, and the units in progress are finished and kept.
+
+    Attributes:
+        number: The signal that asked for it.
+    """
+
+    def __init__(self, number: int) -> None:
+        """Keep the signal's number."""
+        super().__init__("the run was stopped")
+        self.number = number
 
 
 def finished(unit: Unit, journal: Journal) -> bool:
@@ -33,7 +42,7 @@ def run_units(
     journal: Journal,
     progress: Progress,
     executor: Executor,
-    stopping: Callable[[], bool] = lambda: False,
+    stopping: Callable[[], int] = lambda: 0,
 ) -> dict[str, Output]:
     """Runs what is not journalled yet.
 
@@ -42,7 +51,7 @@ def run_units(
         journal: Finished units of this run directory.
         progress: Told of every unit.
         executor: Carries the units out.
-        stopping: Whether no further unit is to be begun.
+        stopping: Returns the signal after which no further unit is begun, or 0.
 
     Returns:
         The output of every unit by name, in the order of ``units``.
@@ -69,7 +78,7 @@ def run_units(
     if failed is not None:
         raise failed
     if schedule.ready:
-        raise Stopped
+        raise Stopped(stopping())
     return {unit.name: schedule.outputs[unit.name] for unit in units}
 
 
@@ -130,7 +139,8 @@ class _Schedule:
             if not self._lacks[follower]:
                 heapq.heappush(self.ready, self._place[follower])
         unit = self._units[done.name]
-        return {"key": unit.key, "unit": unit.name, "seconds": done.seconds, "output": output}
+        entry = {"key": unit.key, "unit": unit.name, "seconds": done.seconds, "output": output}
+        return entry | ({"halved": done.halved} if done.halved else {})
 
     def failed(self, done: Done, progress: Progress) -> Exception | None:
         """Takes note of a failed try; returns the error unless the unit is tried again."""

@@ -15,7 +15,7 @@ class Stopping:
     """Takes note of the first signal while its block runs; after it the earlier handlers stand again.
 
     Attributes:
-        number: The signal that came, or None.
+        number: The signal that came; 0 if none did.
     """
 
     def __init__(self, progress: Progress) -> None:
@@ -24,13 +24,13 @@ class Stopping:
         Args:
             progress: Told that the signal was heard.
         """
-        self.number: int | None = None
+        self.number = 0
         self._progress = progress
         self._before: dict[int, Any] = {}
 
-    def __call__(self) -> bool:
-        """Return whether the run was asked to stop."""
-        return self.number is not None
+    def __call__(self) -> int:
+        """Return the signal that asked the run to stop, or 0."""
+        return self.number
 
     def __enter__(self) -> Self:
         """Watch; in any thread but the main one Python allows no handlers, and signals are left alone."""
@@ -58,8 +58,3 @@ class Stopping:
         for number, handler in self._before.items():
             signal.signal(number, handler)
         self._before = {}
-
-    def deliver(self) -> None:
-        """Let the earlier handler have the signal after all: it ends the program its own way."""
-        if self.number is not None:
-            signal.raise_signal(self.number)

@@ -1,10 +1,11 @@
 """What the units of one run share: data, flips, models, modules, and where evidence lies."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from types import MappingProxyType
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +32,7 @@ from prime_audit.data import (
     draw_unseen,
 )
 from prime_audit.models import (
+    Batching,
     Example,
     LanguageModel,
     SentenceFolder,
@@ -46,11 +48,13 @@ from prime_audit.study.store import Store
 
 # The folder in which searches keep what they have measured until the run is complete.
 SEARCH = "search"
+_KEPT = 16
+_Read = TypeVar("_Read")
 
 
 @dataclass
 class Workbench:
-    """The state that units read. Models and modules are loaded when first needed, and kept.
+    """The state that units read. Models are loaded when first needed, and kept; so are the last modules.
 
     Attributes:
         config: The study.
@@ -67,8 +71,6 @@ class Workbench:
     store: Store
     out: Path
     keys: Mapping[str, str] = field(default_factory=dict)
-    _modules: dict[str, LoraModule] = field(default_factory=dict)
-    _gates: dict[str, dict[str, Tensor]] = field(default_factory=dict)
 
     @cached_property
     def seeds(self) -> Seeds:
@@ -82,9 +84,15 @@ class Workbench:
         return self.seeds if chosen is None else Seeds(chosen)
 
     @cached_property
+    def batching(self) -> Batching:
+        """How much the study's models compute at once."""
+        return Batching(self.config.run.batch_tokens)
+
+    @cached_property
     def pretrained(self) -> LanguageModel:
         """The model as it came."""
-        return load_model(self.config.model, self.store.root, self.config.training.max_tokens)
+        found = load_model(self.config.model, self.store.root, self.config.training.max_tokens)
+        return replace(found, batching=self.batching)
 
     def model_part(self) -> dict[str, str]:
         """Returns what of the pretrained model every key holds: digest, dtype and kind of device."""
@@ -192,19 +200,29 @@ class Workbench:
         numbers[seen] = np.arange(len(seen))
         return numbers
 
-    def module(self, user: str) -> LoraModule:
+    @cached_property
+    def module(self) -> Callable[[str], LoraModule]:
         """Returns the module trained on a user's IN half."""
-        if user not in self._modules:
+
+        def read(user: str) -> LoraModule:
             module = read_module(self.store.path(self.keys[f"train/{user}"]), self.base)
             # Messages name the user, and not a folder of the store.
-            self._modules[user] = replace(module, origin=user)
-        return self._modules[user]
+            return replace(module, origin=user)
 
-    def gates(self, user: str) -> dict[str, Tensor]:
+        return self._last(read)
+
+    @cached_property
+    def gates(self) -> Callable[[str], dict[str, Tensor]]:
         """Returns the gates of a sharer's module, ``(d_in,)`` by layer."""
-        if user not in self._gates:
-            self._gates[user] = read_gates(self.store.path(self.keys[f"gate/{user}"]), self.module(user))
-        return self._gates[user]
+
+        def read(user: str) -> dict[str, Tensor]:
+            return read_gates(self.store.path(self.keys[f"gate/{user}"]), self.module(user))
+
+        return self._last(read)
+
+    def _last(self, read: Callable[[str], _Read]) -> Callable[[str], _Read]:
+        """Keeps what was read last, so that memory does not grow with the number of sharers."""
+        return lru_cache(maxsize=max(_KEPT, 2 * self.config.sharers.per_target))(read)
 
     def seen(self, user: User) -> User:
         """Returns the user as every method sees it: the history's IN half alone."""
@@ -221,6 +239,16 @@ class Workbench:
     def examples(self, user: str) -> list[Example]:
         """Returns a user's audited history, members and non-members, in file order."""
         return [self.example(item) for item in self.holdout.audited(self.dataset.user(user))]
+
+    @cached_property
+    def longest_history(self) -> int:
+        """Tokens of the longest audited history, from above: a token is at least one byte of its text."""
+        limit = self.config.training.max_tokens
+        sizes = [
+            sum(min(limit, len((one.prompt + one.completion).encode()) + 2) for one in self.examples(user))
+            for user in self.holdout.flips
+        ]
+        return max(sizes, default=0)
 
     def member(self, user: str) -> NDArray[np.bool_]:
         """Returns the coin flips of a user's audited history, aligned with `examples`; True is IN."""

@@ -57,7 +57,7 @@ def task_message(unit: Unit, outputs: Mapping[str, Output]) -> Message:
 def read_answer(answer: Message) -> Done:
     """Returns how a unit ended, from a worker's answer."""
     if "output" in answer:
-        return Done(answer["unit"], answer["output"], float(answer["seconds"]))
+        return Done(answer["unit"], answer["output"], answer["seconds"], halved=answer["halved"])
     kind = getattr(errors, answer["kind"], PrimeAuditError)
     return Done(answer["unit"], error=kind(answer["message"], hint=answer["hint"]))
 
@@ -101,10 +101,10 @@ class Worker:
         unit = self._units.get(task["unit"])
         if unit is None or unit.key != task["key"]:
             return failure(task["unit"], _other_plan(task["unit"]))
-        done = carry_out_unit(unit, self._outputs, self._bench.seeds)
+        done = carry_out_unit(unit, self._outputs, self._bench.seeds, self._bench.batching)
         if done.error is not None:
             return failure(unit.name, done.error)
-        return {"unit": unit.name, "output": done.output, "seconds": done.seconds}
+        return {"unit": unit.name, "output": done.output, "seconds": done.seconds, "halved": done.halved}
 
 
 def _other_plan(unit: str) -> PrimeAuditError:

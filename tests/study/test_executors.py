@@ -12,6 +12,7 @@ import torch
 from prime_audit.config import load_study
 from prime_audit.core import Seeds, digest_folder
 from prime_audit.errors import ConfigError, IncompleteError
+from prime_audit.models import Batching
 from prime_audit.study.executor import Done, Executor, InProcess
 from prime_audit.study.inputs import load_dataset
 from prime_audit.study.journal import Journal
@@ -149,21 +150,22 @@ def test_a_unit_that_kills_every_worker_is_given_up_and_the_others_are_kept(tmp_
 
 def test_a_unit_sees_what_it_follows_from_and_nothing_else(tmp_path: Path) -> None:
     plan = units(("a", ()), ("b", ("a",)), ("c", ()), ("d", ("b",)))
-    outputs = run_units(plan, Journal(tmp_path / "j"), NO_PROGRESS, InProcess(Seeds(1)))
+    outputs = run_units(plan, Journal(tmp_path / "j"), NO_PROGRESS, InProcess(Seeds(1), Batching()))
     assert outputs["d"] == {"saw": ["a", "b"]}
     assert outputs["c"] == {"saw": []}
 
 
 def test_a_stopped_run_begins_no_further_unit(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "j")
-    with pytest.raises(Stopped):
+    with pytest.raises(Stopped) as caught:
         run_units(
             units(("a", ()), ("b", ())),
             journal,
             NO_PROGRESS,
-            InProcess(Seeds(1)),
-            lambda: journal.get("a") is not None,
+            InProcess(Seeds(1), Batching()),
+            lambda: 2 if journal.get("a") else 0,
         )
+    assert caught.value.number == 2
     assert journal.get("b") is None
 
 

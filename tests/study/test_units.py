@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from prime_audit.core import Seeds
+from prime_audit.models import Batching
 from prime_audit.study.executor import Executor, InProcess
 from prime_audit.study.journal import Journal
 from prime_audit.study.progress import NO_PROGRESS
@@ -13,7 +14,7 @@ from prime_audit.study.units import Output, Outputs, Unit, unit_key
 
 
 def run_units(units: list[Unit], journal: Journal, executor: Executor | None = None) -> dict[str, Output]:
-    return schedule(units, journal, NO_PROGRESS, executor or InProcess(Seeds(7)))
+    return schedule(units, journal, NO_PROGRESS, executor or InProcess(Seeds(7), Batching()))
 
 
 def test_a_key_depends_on_name_part_and_needs() -> None:
