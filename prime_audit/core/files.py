@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import hashlib
+import itertools
 import json
 import os
 import re
@@ -14,6 +15,8 @@ from pathlib import Path
 
 from prime_audit.errors import DataError, NoSpaceError, OutputError
 
+# More than any person's history; what goes beyond is a mistake or an attack, and must not fill the memory.
+LONGEST_LINE = 1 << 26
 _CHUNK = 1 << 20
 # No space left, over the quota, over the largest size of a file.
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -156,6 +159,41 @@ def read_text(path: Path) -> str:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: not UTF-8 (byte {error.start})", hint="save the file as UTF-8") from error
+
+
+def read_lines(path: Path, longest: int = LONGEST_LINE) -> Iterator[str]:
+    """Read UTF-8 text line by line, holding one line at a time (a byte order mark is dropped).
+
+    Args:
+        path: The file.
+        longest: Most bytes in a line.
+
+    Yields:
+        Each line without its line feed.
+
+    Raises:
+        DataError: The file is missing, unreadable or no UTF-8, or has a longer line.
+    """
+    start = 0
+    try:
+        with path.open("rb") as stream:
+            for number in itertools.count(1):
+                raw = stream.readline(longest + 1)
+                if not raw:
+                    return
+                if len(raw) > longest and not raw.endswith(b"\n"):
+                    raise DataError(
+                        f"{path}: line {number} is longer than {longest} bytes",
+                        hint="one JSON object a line; a whole file on one line is not read",
+                    )
+                yield raw.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\n")
+                start += len(raw)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{path}: not UTF-8 (byte {start + error.start})", hint="save the file as UTF-8"
+        ) from error
 
 
 def parse_json(text: str, where: str, first_line: int = 1) -> object:
