@@ -79,7 +79,8 @@ def mutated(raw: bytes, rng: np.random.Generator) -> bytes:
     if kind == 0:
         return raw[: rng.integers(len(raw))]
     if kind == 1:
-        return rng.choice([0, 1, 2**31, 2**63, len(raw), 10**9]).astype("<u8").tobytes() + raw[8:]
+        sizes = [0, 1, 2**31, 2**63, len(raw), 10**9]
+        return sizes[rng.integers(len(sizes))].to_bytes(8, "little") + raw[8:]
     if kind == 2:
         return raw + rng.bytes(int(rng.integers(1, 64)))
     if kind == 3:

@@ -193,7 +193,8 @@ def score_continuations(
     in_rows = row_context(lm, adapters, None if weights is None else weights[None], 1)
 
     def score(batch: list[int]) -> NDArray[np.float64]:
-        return _score_batch(lm, rows, [0], in_rows, _split(lm, [tokens[i] for i in batch], end=False))[0]
+        some = _split(lm, [tokens[i] for i in batch], end=False)
+        return np.asarray(_score_batch(lm, rows, [0], in_rows, some)[0], dtype=np.float64)
 
     step = max(1, (batch_tokens or 2 * lm.batching.tokens) // (len(rows[0]) + longest))
     batches = [range(start, min(start + step, len(tokens))) for start in range(0, len(tokens), step)]

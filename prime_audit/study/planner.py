@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from importlib import metadata
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ from prime_audit.modules import GateSettings
 from prime_audit.personalize import METHODS
 from prime_audit.study import work
 from prime_audit.study.counterfactual import score_without
-from prime_audit.study.identity import identity_of
+from prime_audit.study.identity import identity_of, version
 from prime_audit.study.predictions import answers_path
 from prime_audit.study.premise import attack_candidates, searching_methods
 from prime_audit.study.remaking import named_by, rerun_method
@@ -270,7 +269,7 @@ def private_part(privacy: PrivacyConfig | None) -> dict[str, Any]:
     """What a module that is trained with differential privacy depends on; nothing for any other one."""
     if privacy is None:
         return {}
-    library = {"opacus": metadata.version("opacus")} if privacy.unit == "example" else {}
+    library = {"opacus": version("opacus")} if privacy.unit == "example" else {}
     return {"privacy": {**privacy.model_dump(mode="json"), **library}}
 
 
@@ -281,7 +280,7 @@ def training_part(config: StudyConfig) -> dict[str, Any]:
 
 def trainer() -> dict[str, str]:
     """The libraries that a trained module depends on; the store outlives their updates."""
-    return {name: metadata.version(name) for name in ("torch", "transformers", "peft")}
+    return {name: version(name) for name in ("torch", "transformers", "peft")}
 
 
 def alone(do: Callable[..., Output], *arguments: object) -> Output:
