@@ -30,11 +30,15 @@ class Stopped(Exception):
 def finished(unit: Unit, journal: Journal) -> bool:
     """Returns whether a unit is journalled and what it left is still there."""
     entry = journal.get(unit.key)
-    if entry is None or (unit.kept is not None and not unit.kept.exists()):
+    return entry is not None and intact(unit, entry["output"])
+
+
+def intact(unit: Unit, output: Output) -> bool:
+    """Returns whether what a unit left is there."""
+    if unit.kept is not None and not unit.kept.exists():
         return False
     # A method that deploys the plain model leaves no adapter.
-    leaves_nothing = unit.artefact is None or entry["output"].get("adapter", "") is None
-    return leaves_nothing or (unit.artefact is not None and unit.artefact.exists())
+    return unit.artefact is None or output.get("adapter", "") is None or unit.artefact.exists()
 
 
 def run_units(

@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from safetensors.numpy import load_file, save_file
 
 from prime_audit import load_results
 from prime_audit.core import sole_writer
+from prime_audit.results import Metric
 from tests.support import environment, file_size_limit, run_cli, user, write_study, write_users
 
 FILES = {
@@ -169,7 +171,7 @@ def test_a_stopped_run_keeps_what_was_finished(number: signal.Signals, code: int
     assert "stopping after the unit in progress" in rest
     stopped = load_results(tmp_path / "reports" / "small")
     assert (stopped.status, stopped.metrics) == ("cancelled", ())
-    assert run_cli("check", tmp_path / "reports" / "small", "--rules", study, home=tmp_path).code == 4
+    assert run_cli("check", tmp_path / "reports" / "small", home=tmp_path).code == 4
     finished = run_cli("evaluate", study, home=tmp_path)
     assert finished.code == 0
     assert f"{len(kept)} finished units are reused" in finished.stderr
@@ -200,22 +202,29 @@ def test_a_full_disk_leaves_what_was_finished(tmp_path: Path) -> None:
 
 
 def test_another_runs_units_are_reused_but_for_what_a_changed_option_concerns(home: Path) -> None:
-    passes = {"permutations": 1000, "controls": ["base", "own-module"], "attacks": ["loss", "recall"]}
-    study = write_study(home, audit={**passes, "passes": {"shots": 2}})
+    own = {"permutations": 1000, "controls": ["base", "own-module"], "attacks": ["loss", "recall"]}
+    study = write_study(home, audit={**own, "passes": {"shots": 2}})
     first = run_cli("evaluate", study, "--out", home / "one", home=home)
     assert first.code == 0, first.stderr
-    write_study(home, audit={**passes, "passes": {"shots": 3}})
+    write_study(home, audit={**own, "passes": {"shots": 3}})
     second = run_cli("evaluate", study, "--out", home / "two", "--reuse", home / "one", home=home)
     assert second.code == 0, second.stderr
     computed = re.findall(r"^\[\d+/\d+\] (\S+) ", second.stderr, re.MULTILINE)
     assert computed
     assert all(name.startswith("pass/") for name in computed)
-    alone = run_cli("evaluate", study, "--out", home / "three", home=home)
-    assert alone.code == 0
-    assert (home / "two" / "results.json").read_bytes() == (home / "three" / "results.json").read_bytes()
-    nothing = run_cli("evaluate", study, "--out", home / "four", "--reuse", home / "none", home=home)
-    assert nothing.code == 2
-    assert "there is no run to reuse" in nothing.stderr
+    assert "finished units taken over from" in second.stderr
+    before, after = (_aucs(load_results(home / name).metrics) for name in ("one", "two"))
+    assert before["loss"] == after["loss"]
+    # The other run is only read.
+    assert load_results(home / "one").study.config_digest != load_results(home / "two").study.config_digest
+
+
+def _aucs(metrics: Iterable[Metric]) -> dict[str, list[float | None]]:
+    found: dict[str, list[float | None]] = {}
+    for metric in metrics:
+        if metric.id == "mia.auc" and metric.attack is not None:
+            found.setdefault(metric.attack, []).append(metric.value)
+    return found
 
 
 def test_equal_seeds_give_equal_bytes_and_others_do_not(tmp_path: Path) -> None:

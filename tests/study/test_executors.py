@@ -11,7 +11,7 @@ import torch
 
 from prime_audit.config import load_study
 from prime_audit.core import Seeds, digest_folder
-from prime_audit.errors import ConfigError, IncompleteError
+from prime_audit.errors import ConfigError, DataError, IncompleteError
 from prime_audit.models import Batching
 from prime_audit.study.executor import Done, Executor, InProcess
 from prime_audit.study.inputs import load_dataset
@@ -20,7 +20,8 @@ from prime_audit.study.opening import open_study
 from prime_audit.study.processes import Processes
 from prime_audit.study.progress import NO_PROGRESS
 from prime_audit.study.ray_workers import RayWorkers
-from prime_audit.study.schedule import Stopped, run_units
+from prime_audit.study.reuse import take_over
+from prime_audit.study.schedule import Stopped, finished, run_units
 from prime_audit.study.units import Output, Outputs, Unit
 from prime_audit.study.workbench import Workbench
 from prime_audit.study.worker import Message, Worker, setup_message, task_message
@@ -174,3 +175,23 @@ def test_ray_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch, tmp
     with pytest.raises(ConfigError, match="Ray is not installed") as caught:
         RayWorkers({"threads": 1}, 1, None)
     assert "prime-audit[ray]" in caught.value.hint
+
+
+def test_a_directory_without_a_run_cannot_be_reused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="there is no run to reuse"):
+        take_over([], Journal(tmp_path / "j"), tmp_path, tmp_path / "nowhere")
+
+
+def test_a_unit_whose_file_is_gone_is_not_taken_over(tmp_path: Path) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    for folder in (one, two):
+        (folder / "evidence").mkdir(parents=True)
+    for name in ("there", "gone"):
+        entry = {"key": name, "unit": name, "seconds": 1.0, "output": {}}
+        Journal(one / "journal.jsonl").append(entry)
+    (one / "evidence" / "there").write_text("scores")
+    plan = [Unit(n, n, n, lambda outputs: {}, two / "evidence" / n) for n in ("there", "gone", "new")]
+    journal = Journal(two / "journal.jsonl")
+    assert take_over(plan, journal, two, one) == 1
+    assert [finished(unit, journal) for unit in plan] == [True, False, False]
+    assert (two / "evidence" / "there").read_text() == "scores"
