@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from prime_audit.config import MethodSettings, StudyConfig, declare_attack, load_study
-from prime_audit.core import make_private_dir, sole_writer
 from prime_audit.errors import ConfigError
 from prime_audit.results import Results, read_results
 
@@ -65,9 +64,6 @@ def evaluate(
     """
     config = study if isinstance(study, StudyConfig) else load_study(study)
     directory = run_directory(config, out)
-    with sole_writer(make_private_dir(directory)):
-        # Looked at before the seconds that torch takes; the run holds the directory itself.
-        pass
     # Imported here because it brings in torch, which reading results does not need.
     from prime_audit.study.progress import NO_PROGRESS
     from prime_audit.study.runner import run_study

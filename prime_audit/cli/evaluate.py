@@ -67,9 +67,7 @@ def evaluate(
     """
     from prime_audit.api import run_directory
     from prime_audit.config import load_study
-    from prime_audit.core import make_private_dir
-    from prime_audit.errors import ConfigError
-    from prime_audit.gate import read_baseline
+    from prime_audit.core import make_private_dir, refuse_if_held
 
     terminal: Terminal = ctx.obj
     settings = with_sharers(overrides, sharers)
@@ -77,6 +75,10 @@ def evaluate(
     if include_samples:
         settings.append("report.include_samples=true")
     config = load_study(study, settings, seed, data)
+    refuse_if_held(run_directory(config, out))
+    from prime_audit.errors import ConfigError
+    from prime_audit.gate import read_baseline
+
     # A baseline that cannot be read is better known before hours of work than after them.
     against = read_baseline(baseline) if baseline is not None else None
     if against is not None and not config.gate.rules:

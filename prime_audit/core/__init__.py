@@ -20,7 +20,7 @@ from prime_audit.core.files import (
 )
 from prime_audit.core.ids import check_id, inside
 from prime_audit.core.json_stream import read_json_list
-from prime_audit.core.lock import sole_writer
+from prime_audit.core.lock import refuse_if_held, sole_writer
 from prime_audit.core.places import default_store
 from prime_audit.core.sanitise import printable
 from prime_audit.core.seeds import Seeds
@@ -47,6 +47,7 @@ __all__ = [
     "read_json_list",
     "read_lines",
     "read_text",
+    "refuse_if_held",
     "remove_temporaries",
     "sole_writer",
     "sync_folder",

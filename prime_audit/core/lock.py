@@ -30,3 +30,17 @@ def sole_writer(folder: Path) -> Iterator[None]:
             f"{folder}: another process is running in this directory",
             hint="wait for it, or use another --out",
         ) from error
+
+
+def refuse_if_held(folder: Path) -> None:
+    """Tell at once that a folder is held, before the seconds that it takes to load what would write to it.
+
+    Args:
+        folder: A folder; it need not exist.
+
+    Raises:
+        OutputError: Another process holds it.
+    """
+    if folder.is_dir():
+        with sole_writer(folder):
+            pass
