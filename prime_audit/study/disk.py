@@ -42,8 +42,9 @@ def module_bytes(bench: Workbench, sharers: int) -> int:
     rank = bench.config.training.rank * sharers
     wanted = bench.config.training.target_modules
     layers = [m for name, m in bench.pretrained.model.named_modules() if name.rpartition(".")[2] in wanted]
-    shapes = [tuple(m.weight.shape) for m in layers if isinstance(getattr(m, "weight", None), nn.Parameter)]
-    return 4 * sum(min(rank, *shape) * sum(shape) for shape in shapes if len(shape) == 2)
+    weights = [m.weight for m in layers if isinstance(getattr(m, "weight", None), nn.Parameter)]
+    shapes = [(int(w.shape[0]), int(w.shape[1])) for w in weights if w.ndim == 2]
+    return sum(4 * min(rank, *shape) * sum(shape) for shape in shapes)
 
 
 def _evidence_bytes(bench: Workbench, unit: Unit) -> int:

@@ -1,6 +1,7 @@
 """Workers on a Ray cluster behind the executor's protocol; modules and evidence stay on the shared disk."""
 
 import json
+import logging
 import os
 from types import ModuleType
 from typing import Any
@@ -88,7 +89,6 @@ class _RayWorker:
 def _connect(address: str | None) -> ModuleType:
     # Ray would otherwise report its use to its makers.
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     try:
         import ray
     except ImportError as error:
@@ -96,7 +96,7 @@ def _connect(address: str | None) -> ModuleType:
             "run.executor is ray, but Ray is not installed", hint="pip install 'prime-audit[ray]'"
         ) from error
     try:
-        ray.init(address=address, log_to_driver=False, logging_level="error", include_dashboard=None)
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, include_dashboard=None)
     except (ConnectionError, ValueError) as error:
         raise OutputError(
             f"there is no Ray cluster at {printable(str(address))}",

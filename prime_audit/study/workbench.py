@@ -270,7 +270,7 @@ class Workbench:
     def search_path(self, name: str) -> Path:
         """Returns where a unit keeps what its search has measured until the run is complete."""
         folder = self.out / SEARCH
-        folder.mkdir(mode=0o700, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         return folder / f"{name.replace('/', '.')}.{self.keys[name][:16]}.jsonl"
 
     def save_evidence(self, name: str, scores: TokenScores) -> None:

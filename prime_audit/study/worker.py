@@ -148,7 +148,8 @@ def main() -> None:
         task = json.loads(messages.get())
         # A study that cannot be opened is told of where somebody waits for an answer.
         answer = worker.carry_out(task) if isinstance(worker, Worker) else failure(task["unit"], worker)
-        print(json.dumps(answer, allow_nan=False), file=answers, flush=True)
+        answers.write(json.dumps(answer, allow_nan=False) + "\n")
+        answers.flush()
 
 
 def _listen(messages: "queue.SimpleQueue[str]") -> None:

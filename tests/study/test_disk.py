@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from prime_audit.errors import NoSpaceError
-from prime_audit.study import disk
 from prime_audit.study.disk import check_room, estimate
 from prime_audit.study.executor import InProcess
 from prime_audit.study.journal import Journal
@@ -33,7 +32,7 @@ def test_a_disk_that_is_too_small_is_named_before_anything_is_computed(
 ) -> None:
     bench, units = opened(tmp_path)
     usage = shutil.disk_usage(tmp_path)
-    monkeypatch.setattr(disk.shutil, "disk_usage", lambda path: usage._replace(free=1000))
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=1000))
     with pytest.raises(NoSpaceError, match=r"needs about \d+ bytes there, and 1000 bytes are free"):
         check_room(bench, units)
     check_room(bench, [])

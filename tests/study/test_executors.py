@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -187,7 +188,7 @@ def test_a_unit_whose_file_is_gone_is_not_taken_over(tmp_path: Path) -> None:
     for folder in (one, two):
         (folder / "evidence").mkdir(parents=True)
     for name in ("there", "gone"):
-        entry = {"key": name, "unit": name, "seconds": 1.0, "output": {}}
+        entry: dict[str, Any] = {"key": name, "unit": name, "seconds": 1.0, "output": {}}
         Journal(one / "journal.jsonl").append(entry)
     (one / "evidence" / "there").write_text("scores")
     plan = [Unit(n, n, n, lambda outputs: {}, two / "evidence" / n) for n in ("there", "gone", "new")]
