@@ -47,16 +47,13 @@ class Planner:
         # A share of zero leaves every key as it was; which records are set aside follows from the seed.
         share = self.config.sharers.calibration
         self._calibration = {"calibration": share, "data": bench.dataset.digest} if share else {}
-        self.root: dict[str, Any] = {
+        self.root = {
             "model": dict(model),
             "max_tokens": self.config.training.max_tokens,
             "seed": self.config.seed,
             "task": digest_json(described(bench.dataset.task)),
             "max_input_words": self.config.data.max_input_words,
         }
-        # Batches are part of the plan: in others, sums are rounded otherwise.
-        if self.config.run.batch_tokens != BATCH_TOKENS:
-            self.root["batch_tokens"] = self.config.run.batch_tokens
 
     def add(
         self,
@@ -69,9 +66,13 @@ class Planner:
         if name in self.keys:
             raise ConfigError(f"two units are called {name}", hint="give the methods other ids")
         followed = tuple(needs)
+        stage = name.split("/")[0]
+        tokens = self.config.run.batch_tokens
+        if tokens != BATCH_TOKENS and stage not in IN_STORE:
+            # Batches are part of the plan: in others, sums are rounded otherwise. Training has its own.
+            part = {**part, "batch_tokens": tokens}
         key = unit_key(name, part, tuple(self.keys[other] for other in followed))
         self.keys[name] = key
-        stage = name.split("/")[0]
         artefact = None
         if stage in IN_STORE:
             artefact = self.bench.store.path(key)
