@@ -254,7 +254,8 @@ def deploy(
 ) -> Output:
     """Personalises for one target, answers its queries and writes the adapter that would be deployed."""
     user = bench.dataset.user(target)
-    log = SearchLog(bench.search_path(f"deploy/{method.id}/{target}"))
+    searches = hasattr(method, "optimiser")
+    log = SearchLog(bench.search_path(f"deploy/{method.id}/{target}")) if searches else None
     context = replace(context_of(bench, method, target, similarity, others), search_log=log)
     deployed = carry_out(METHODS[method.kind], context, method)
     model = bench.pretrained if deployed.on_pretrained else bench.base
