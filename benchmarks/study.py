@@ -120,7 +120,7 @@ def _in_process(sharers: int) -> float:
 
 def _peak(sharers: int) -> float:
     """Returns the peak MiB of a study whose sharers' modules are in the store already."""
-    methods = json.dumps(["base", "uniform", {"kind": "prime", "budget": 12}])
+    methods = json.dumps(["base", "uniform", {"kind": "prime", "budget": 20}])
     settings = [f"data.sharers={sharers}", "data.targets=4", f"methods={methods}", "audit.canaries=null"]
     config = load_study("quickstart", [*settings, "audit.linkage=false", "audit.controls=[base]"])
     with tempfile.TemporaryDirectory() as folder:

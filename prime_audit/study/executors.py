@@ -42,7 +42,7 @@ def executor_of(bench: Workbench, threads: int | None) -> Executor:
     run = bench.config.run
     if threads is None or (run.workers == 1 and run.executor == "local"):
         return InProcess(bench.seeds, bench.batching)
-    setup = setup_message(bench.config, bench.store.root, bench.out, threads)
+    setup = setup_message(bench, threads)
     if run.executor == "ray":
         return RayWorkers(setup, run.workers, run.address)
     return Processes(setup, run.workers)

@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
@@ -30,13 +31,15 @@ class RayWorkers:
 
         Raises:
             ConfigError: Ray is not installed.
-            OutputError: There is no cluster at the address.
+            OutputError: There is no cluster at the address, or it has no room for a single worker.
         """
         self._ray = _connect(address)
         self._setup = json.dumps(setup)
-        self._workers = workers
-        options = {"num_cpus": setup["threads"], "max_restarts": 0, "max_task_retries": 0}
-        self._actor: Any = self._ray.remote(**options)(_RayWorker)
+        wants = {"CPU": setup["threads"], "GPU": int(setup["device"] == "cuda")}
+        # A worker that no node has room for would wait for ever, and its unit with it.
+        self._workers = min(workers, _room(self._ray.cluster_resources(), wants))
+        options = {"num_cpus": wants["CPU"], "num_gpus": wants["GPU"]}
+        self._actor: Any = self._ray.remote(**options, max_restarts=0, max_task_retries=0)(_RayWorker)
         self._idle: list[tuple[Any, set[str]]] = []
         self._busy: dict[Any, tuple[str, Any, set[str]]] = {}
 
@@ -84,6 +87,18 @@ class _RayWorker:
         if isinstance(self._worker, Worker):
             return json.dumps(self._worker.carry_out(message), allow_nan=False)
         return json.dumps(failure(message["unit"], self._worker))
+
+
+def _room(has: Mapping[str, float], wants: Mapping[str, int]) -> int:
+    """Returns how many workers a cluster holds."""
+    room = min(int(has.get(name, 0.0) // count) for name, count in wants.items() if count)
+    if room < 1:
+        kinds = [f"{count} {name}" for name, count in wants.items() if count]
+        raise OutputError(
+            f"a worker takes {' and '.join(kinds)}, which the Ray cluster does not have",
+            hint="set a smaller run.threads_per_worker, or model.device: cpu",
+        )
+    return room
 
 
 def _connect(address: str | None) -> ModuleType:

@@ -24,26 +24,26 @@ from prime_audit.study.executor import Done, carry_out_unit
 from prime_audit.study.inputs import load_dataset
 from prime_audit.study.opening import open_study, set_threads
 from prime_audit.study.units import Output, Unit
+from prime_audit.study.workbench import Workbench
 
 Message = dict[str, Any]
 
 
-def setup_message(config: StudyConfig, store: Path, out: Path, threads: int) -> Message:
+def setup_message(bench: Workbench, threads: int) -> Message:
     """Returns what a worker must know to open a study.
 
     Args:
-        config: The study.
-        store: The folder of the store; every worker must see it.
-        out: The run directory; likewise.
+        bench: The command's own workbench; every worker must see its run directory and store.
         threads: How many threads torch computes with.
 
     Returns:
         A JSON-serialisable message.
     """
     return {
-        "study": config.model_dump(mode="json"),
-        "store": str(store.resolve()),
-        "out": str(out.resolve()),
+        "study": bench.config.model_dump(mode="json"),
+        "store": str(bench.store.root.resolve()),
+        "out": str(bench.out.resolve()),
+        "device": bench.pretrained.device.type,
         "folder": str(Path.cwd()),
         "threads": threads,
     }

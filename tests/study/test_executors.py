@@ -12,7 +12,7 @@ import torch
 
 from prime_audit.config import load_study
 from prime_audit.core import Seeds, digest_folder
-from prime_audit.errors import ConfigError, DataError, IncompleteError
+from prime_audit.errors import ConfigError, DataError, IncompleteError, OutputError
 from prime_audit.models import Batching
 from prime_audit.study.executor import Done, Executor, InProcess
 from prime_audit.study.inputs import load_dataset
@@ -20,7 +20,7 @@ from prime_audit.study.journal import Journal
 from prime_audit.study.opening import open_study
 from prime_audit.study.processes import Processes
 from prime_audit.study.progress import NO_PROGRESS
-from prime_audit.study.ray_workers import RayWorkers
+from prime_audit.study.ray_workers import RayWorkers, _room
 from prime_audit.study.reuse import take_over
 from prime_audit.study.schedule import Stopped, finished, run_units
 from prime_audit.study.units import Output, Outputs, Unit
@@ -42,8 +42,7 @@ def opened(home: Path) -> Made:
 
 
 def setup(made: Made) -> Message:
-    bench, _ = made
-    return setup_message(bench.config, bench.store.root, bench.out, 1)
+    return setup_message(made[0], 1)
 
 
 def processes(made: Made) -> Executor:
@@ -169,6 +168,13 @@ def test_a_stopped_run_begins_no_further_unit(tmp_path: Path) -> None:
         )
     assert caught.value.number == 2
     assert journal.get("b") is None
+
+
+def test_a_cluster_takes_as_many_workers_as_it_has_room_for() -> None:
+    assert _room({"CPU": 16.0, "GPU": 3.0}, {"CPU": 4, "GPU": 0}) == 4
+    assert _room({"CPU": 16.0, "GPU": 3.0}, {"CPU": 4, "GPU": 1}) == 3
+    with pytest.raises(OutputError, match="a worker takes 4 CPU and 1 GPU, which the Ray cluster"):
+        _room({"CPU": 16.0}, {"CPU": 4, "GPU": 1})
 
 
 def test_ray_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
