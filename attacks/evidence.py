@@ -150,8 +150,12 @@ class TokenScores:
 
     def save(self, path: Path) -> None:
         """Writes the scores as a safetensors file, which holds no text."""
+        path.write_bytes(self.to_bytes())
+
+    def to_bytes(self) -> bytes:
+        """Returns the content of the file that `save` writes."""
         tensors = {field.name: getattr(self, field.name) for field in fields(self)}
-        path.write_bytes(save({**tensors, "format_version": np.array([FORMAT_VERSION])}))
+        return save({**tensors, "format_version": np.array([FORMAT_VERSION])})
 
     @classmethod
     def load(cls, path: Path) -> Self:

@@ -44,6 +44,7 @@ def evaluate(
     out: Path | None = None,
     *,
     fresh: bool = False,
+    reuse: Path | None = None,
     progress: "Progress | None" = None,
 ) -> Results:
     """Run a study, or what is left of it, and return what it found.
@@ -52,6 +53,7 @@ def evaluate(
         study: A loaded study, the name of a bundled one, or the path of a study file.
         out: The run directory; `reports/<study name>` by default.
         fresh: Start again: what an earlier run left there is removed first.
+        reuse: Directory of another run; what this one would compute alike is taken from there.
         progress: Told of every finished unit; silent by default.
 
     Returns:
@@ -60,14 +62,14 @@ def evaluate(
     Raises:
         PrimeAuditError: The study, its data or its model cannot be used, or the directory cannot be written.
     """
+    config = study if isinstance(study, StudyConfig) else load_study(study)
+    directory = run_directory(config, out)
     # Imported here because it brings in torch, which reading results does not need.
     from prime_audit.study.progress import NO_PROGRESS
     from prime_audit.study.runner import run_study
 
-    config = study if isinstance(study, StudyConfig) else load_study(study)
     told = progress if progress is not None else NO_PROGRESS
-    directory = run_directory(config, out)
-    run_study(config, directory, fresh=fresh, progress=told)
+    run_study(config, directory, fresh=fresh, reuse=reuse, progress=told)
     # The file is canonical: its floats are rounded, and whatever is computed from a run starts from them.
     return read_results(directory / _RESULTS)
 

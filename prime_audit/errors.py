@@ -43,6 +43,12 @@ class OutputError(PrimeAuditError):
     exit_code: ClassVar[int] = 2
 
 
+class NoSpaceError(OutputError):
+    """The disk is full: nothing is wrong with the command, and it continues once there is room."""
+
+    exit_code: ClassVar[int] = 1
+
+
 class GateFailure(PrimeAuditError):
     """The run is complete and breaks a rule of the gate."""
 

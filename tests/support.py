@@ -2,9 +2,11 @@
 
 import json
 import os
+import resource
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -91,3 +93,14 @@ def write_users(folder: Path, *users: Mapping[str, object]) -> Path:
     path = folder / "users.jsonl"
     path.write_text("".join(json.dumps(entry) + "\n" for entry in users), encoding="utf-8")
     return path
+
+
+@contextmanager
+def file_size_limit(size: int) -> Iterator[None]:
+    """Let no file of this process grow beyond a size: what a full disk does, without a disk of one's own."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)

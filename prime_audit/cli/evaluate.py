@@ -13,6 +13,7 @@ from prime_audit.cli.options import (
     SetOption,
     SharersOption,
     StudyArgument,
+    carried_out,
     with_sharers,
 )
 from prime_audit.cli.terminal import Terminal
@@ -37,6 +38,20 @@ def evaluate(
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Start again instead of continuing the run in the directory.")
     ] = False,
+    reuse: Annotated[
+        Path | None,
+        typer.Option("--reuse", metavar="RUN", help="Take from another run what would come out alike."),
+    ] = None,
+    executor: Annotated[
+        str | None, typer.Option("--executor", help="Where the work is done: local or ray.")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option("--workers", help="How many processes work at a time.")
+    ] = None,
+    address: Annotated[
+        str | None,
+        typer.Option("--address", help="The Ray cluster, such as auto; without it one is started here."),
+    ] = None,
     no_fail: Annotated[
         bool, typer.Option("--no-fail", help="Exit 0 although a rule of the gate is broken.")
     ] = False,
@@ -52,15 +67,18 @@ def evaluate(
     """
     from prime_audit.api import run_directory
     from prime_audit.config import load_study
-    from prime_audit.core import make_private_dir
-    from prime_audit.errors import ConfigError
-    from prime_audit.gate import read_baseline
+    from prime_audit.core import make_private_dir, refuse_if_held
 
     terminal: Terminal = ctx.obj
     settings = with_sharers(overrides, sharers)
+    settings += carried_out(executor, workers, address)
     if include_samples:
         settings.append("report.include_samples=true")
     config = load_study(study, settings, seed, data)
+    refuse_if_held(run_directory(config, out))
+    from prime_audit.errors import ConfigError
+    from prime_audit.gate import read_baseline
+
     # A baseline that cannot be read is better known before hours of work than after them.
     against = read_baseline(baseline) if baseline is not None else None
     if against is not None and not config.gate.rules:
@@ -70,21 +88,27 @@ def evaluate(
         )
     run_dir = make_private_dir(run_directory(config, out))
     terminal.say(f"{config.name}: task {config.task}, seed {config.seed}, results go to {run_dir}")
-    results, gate = _evaluate(terminal, config, run_dir, against, fresh=fresh)
+    results, gate = _evaluate(terminal, config, run_dir, against, fresh=fresh, reuse=reuse)
     if as_json:
         typer.echo((run_dir / "results.json").read_text(encoding="utf-8"), nl=False)
     raise_verdict(results, gate, no_fail=no_fail)
 
 
 def _evaluate(
-    terminal: Terminal, config: "StudyConfig", run_dir: Path, baseline: "Baseline | None", *, fresh: bool
+    terminal: Terminal,
+    config: "StudyConfig",
+    run_dir: Path,
+    baseline: "Baseline | None",
+    *,
+    fresh: bool,
+    reuse: Path | None,
 ) -> "tuple[Results, Gate | None]":
     from prime_audit import api
     from prime_audit.gate import load_run
     from prime_audit.report import render_console
 
     with terminal.progress() as progress:
-        results = api.evaluate(config, run_dir, fresh=fresh, progress=progress)
+        results = api.evaluate(config, run_dir, fresh=fresh, reuse=reuse, progress=progress)
     gate = judge_and_write(run_dir, load_run(run_dir), config.gate.rules, baseline)
     for line in render_console(results, gate, run_dir):
         terminal.say(line)

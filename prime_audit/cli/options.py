@@ -36,3 +36,18 @@ def with_sharers(overrides: Sequence[str] | None, sharers: Path | None) -> list[
     """
     told = [f"data.sharers_from={json.dumps(str(sharers))}"] if sharers is not None else []
     return [*(overrides or ()), *told]
+
+
+def carried_out(executor: str | None, workers: int | None, address: str | None) -> list[str]:
+    """Turn the options about where the work is done into settings.
+
+    Args:
+        executor: The value of --executor.
+        workers: The value of --workers.
+        address: The value of --address.
+
+    Returns:
+        The settings, in the form of --set.
+    """
+    told = {"executor": executor, "workers": workers, "address": address}
+    return [f"run.{name}={json.dumps(value)}" for name, value in told.items() if value is not None]

@@ -50,6 +50,7 @@ from prime_audit.config.prompt_methods import (
 from prime_audit.config.section import MethodSettings
 from prime_audit.config.strict_yaml import parse_yaml
 from prime_audit.config.study import (
+    BATCH_TOKENS,
     METHOD_KINDS,
     AdaptationConfig,
     DataConfig,
@@ -75,6 +76,7 @@ from prime_audit.config.trained_methods import (
 )
 
 __all__ = [
+    "BATCH_TOKENS",
     "BUILT_IN_ATTACKS",
     "CANARY_TYPES",
     "DEFAULT_ATTACKS",

@@ -229,12 +229,24 @@ class ReportConfig(Section):
     include_samples: bool = False
 
 
-class RunConfig(Section):
-    """How the work is carried out; none of it changes a number."""
+# A study that does not say so computes as many tokens at once.
+BATCH_TOKENS = 4096
 
-    executor: Literal["local"] = "local"
+
+class RunConfig(Section):
+    """How the work is carried out; none of it changes a number by more than rounding (1e-5).
+
+    `executor` is `local` (this process, or several of this machine) or `ray` (extra `ray`) on the cluster at
+    `address`, such as `auto`; `address: null` starts one on this machine. `threads_per_worker: null` takes
+    all cores, shared out among several workers. `batch_tokens` is the most tokens in a batch, padding
+    included; one that does not fit into memory is halved, and the manifest says how often.
+    """
+
+    executor: Literal["local", "ray"] = "local"
     workers: Count = 1
     threads_per_worker: Count | None = None
+    address: str | None = None
+    batch_tokens: Count = BATCH_TOKENS
 
 
 class StudyConfig(Section):

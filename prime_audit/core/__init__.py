@@ -1,5 +1,6 @@
 """What every room needs: files, safe ids and paths, seeds, printable text."""
 
+from prime_audit.core.append_log import AppendLog
 from prime_audit.core.files import (
     atomic_dir,
     atomic_write_bytes,
@@ -11,17 +12,22 @@ from prime_audit.core.files import (
     make_private_dir,
     parse_json,
     read_json,
+    read_lines,
     read_text,
+    remove_temporaries,
+    sync_folder,
     write_json,
 )
 from prime_audit.core.ids import check_id, inside
 from prime_audit.core.json_stream import read_json_list
+from prime_audit.core.lock import refuse_if_held, sole_writer
 from prime_audit.core.places import default_store
 from prime_audit.core.sanitise import printable
 from prime_audit.core.seeds import Seeds
 from prime_audit.core.wording import plural
 
 __all__ = [
+    "AppendLog",
     "Seeds",
     "atomic_dir",
     "atomic_write_bytes",
@@ -39,6 +45,11 @@ __all__ = [
     "printable",
     "read_json",
     "read_json_list",
+    "read_lines",
     "read_text",
+    "refuse_if_held",
+    "remove_temporaries",
+    "sole_writer",
+    "sync_folder",
     "write_json",
 ]

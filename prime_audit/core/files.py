@@ -1,23 +1,77 @@
 """Reading and writing files so that a reader never sees half of one."""
 
 import contextlib
+import errno
 import hashlib
+import itertools
 import json
 import os
 import re
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from prime_audit.errors import DataError, OutputError
+from prime_audit.errors import DataError, NoSpaceError, OutputError
 
+# More than any person's history; what goes beyond is a mistake or an attack, and must not fill the memory.
+LONGEST_LINE = 1 << 26
 _CHUNK = 1 << 20
+# No space left, over the quota, over the largest size of a file.
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _STRING_OR_CONSTANT = re.compile(r'"(?:\\.|[^"\\])*"|NaN|-?Infinity', re.DOTALL)
 
 
 class _ConstantError(ValueError):
     """NaN or an infinity stood where strict JSON allows none."""
+
+
+def unwritable(path: Path, error: OSError, needed: int) -> OutputError:
+    """Say why something could not be written; a full disk is named with the bytes that are free and needed.
+
+    Args:
+        path: What was to be written.
+        error: What the system said.
+        needed: Bytes that were to be written.
+
+    Returns:
+        The error to raise.
+    """
+    if error.errno not in _FULL:
+        return OutputError(f"{path}: cannot be written: {error.strerror or error}")
+    free = shutil.disk_usage(path.parent).free
+    return NoSpaceError(
+        f"{path}: cannot be written: {error.strerror} ({needed} bytes needed, {free} bytes free on the disk)",
+        hint="make room (or raise the limit on file sizes); what was finished is kept, and the same command "
+        "continues",
+    )
+
+
+def remove_temporaries(folder: Path, older_than: float = 0.0) -> None:
+    """Remove what a killed process has left under temporary names, in a folder and below it.
+
+    Args:
+        folder: The folder.
+        older_than: Leave alone what was changed within so many seconds: another process may be at it.
+    """
+    for path in folder.rglob(".*.tmp"):
+        with contextlib.suppress(OSError):
+            if time.time() - path.stat().st_mtime >= older_than:
+                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+
+
+def sync_folder(path: Path) -> None:
+    """Flush a folder's entries to disk, so that a renamed or new file in it outlives a power cut.
+
+    Args:
+        path: The folder.
+    """
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def atomic_write_bytes(path: Path, data: bytes) -> None:
@@ -28,7 +82,8 @@ def atomic_write_bytes(path: Path, data: bytes) -> None:
         data: The whole content.
 
     Raises:
-        OutputError: The file cannot be written (folder missing, no permission, disk full).
+        OutputError: The file cannot be written (folder missing, no permission).
+        NoSpaceError: The disk is full.
     """
     temporary = ""
     try:
@@ -38,8 +93,9 @@ def atomic_write_bytes(path: Path, data: bytes) -> None:
             stream.flush()
             os.fsync(stream.fileno())
         os.replace(temporary, path)
+        sync_folder(path.parent)
     except OSError as error:
-        raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from error
+        raise unwritable(path, error, len(data)) from error
     finally:
         # After a successful rename the temporary name is gone and this does nothing.
         if temporary:
@@ -103,6 +159,41 @@ def read_text(path: Path) -> str:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: not UTF-8 (byte {error.start})", hint="save the file as UTF-8") from error
+
+
+def read_lines(path: Path, longest: int = LONGEST_LINE) -> Iterator[str]:
+    """Read UTF-8 text line by line, holding one line at a time (a byte order mark is dropped).
+
+    Args:
+        path: The file.
+        longest: Most bytes in a line.
+
+    Yields:
+        Each line without its line feed.
+
+    Raises:
+        DataError: The file is missing, unreadable or no UTF-8, or has a longer line.
+    """
+    start = 0
+    try:
+        with path.open("rb") as stream:
+            for number in itertools.count(1):
+                raw = stream.readline(longest + 1)
+                if not raw:
+                    return
+                if len(raw) > longest and not raw.endswith(b"\n"):
+                    raise DataError(
+                        f"{path}: line {number} is longer than {longest} bytes",
+                        hint="one JSON object a line; a whole file on one line is not read",
+                    )
+                yield raw.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\n")
+                start += len(raw)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{path}: not UTF-8 (byte {start + error.start})", hint="save the file as UTF-8"
+        ) from error
 
 
 def parse_json(text: str, where: str, first_line: int = 1) -> object:
@@ -282,6 +373,7 @@ def _replace_dir(new: Path, path: Path) -> None:
     try:
         if not path.exists():
             os.rename(new, path)
+            sync_folder(path.parent)
             return
         with tempfile.TemporaryDirectory(prefix=f".{path.name}.", suffix=".old", dir=path.parent) as aside:
             os.rename(path, Path(aside) / "old")

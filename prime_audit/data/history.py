@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from prime_audit.core import parse_json, printable, read_text
+from prime_audit.core import parse_json, printable, read_lines
 from prime_audit.data.records import Faults, Layout, json_lines, note_repeats, read_item
 from prime_audit.data.tasks import Task
 from prime_audit.data.users import User
@@ -31,7 +31,7 @@ def read_history(path: Path, task: Task) -> User:
 
 def _holds_users(path: Path) -> bool:
     """Tell a users.jsonl by its first line; a line that is no JSON is left to the reader of items."""
-    first = next((line for line in read_text(path).split("\n") if line.strip()), "")
+    first = next((line for line in read_lines(path) if line.strip()), "")
     try:
         record = parse_json(first, str(path))
     except DataError:

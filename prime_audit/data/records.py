@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from prime_audit.core import check_id, parse_json, plural, read_text
+from prime_audit.core import check_id, parse_json, plural, read_lines
 from prime_audit.data.tasks import Item, Task
 from prime_audit.errors import DataError
 
@@ -136,7 +136,7 @@ def json_lines(path: Path, faults: Faults) -> Iterator[tuple[int, Mapping[str, o
         DataError: The file cannot be read at all.
     """
     # Not splitlines: it would also split at line separators inside of a text.
-    for number, line in enumerate(read_text(path).split("\n"), start=1):
+    for number, line in enumerate(read_lines(path), start=1):
         if not line.strip():
             continue
         place = Place(faults, f"{path}:{number}", separator=": ")
@@ -324,7 +324,7 @@ def read_date(record: Mapping[str, object], place: Place) -> str | Literal[False
 
 
 def note_repeats(ids: list[tuple[str, Place]], what: str) -> None:
-    """Note every id that appears again.
+    """Note every id that appears again; those of users must differ in more than case.
 
     Args:
         ids: Each id with its place.
@@ -332,10 +332,12 @@ def note_repeats(ids: list[tuple[str, Place]], what: str) -> None:
     """
     first: dict[str, str] = {}
     for name, place in ids:
-        if name in first:
-            place.fault(f"{what} id '{name}' is used before, at {first[name]}")
+        # A user's id becomes the name of a folder, and not every file system tells Ann from ann.
+        same = name.casefold() if what == "user" else name
+        if same in first:
+            place.fault(f"{what} id '{name}' is used before, at {first[same]}")
         else:
-            first[name] = place.where
+            first[same] = place.where
 
 
 def _after(text: str, marker: str, place: Place) -> str | None:

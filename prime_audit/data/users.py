@@ -51,17 +51,17 @@ class Dataset:
     digest: str
     notes: tuple[str, ...] = ()
 
-    @property
+    @cached_property
     def targets(self) -> tuple[User, ...]:
         """The users who are personalised for."""
         return self._with_role("target")
 
-    @property
+    @cached_property
     def sharers(self) -> tuple[User, ...]:
         """The users who shared a module."""
         return self._with_role("sharer")
 
-    @property
+    @cached_property
     def public(self) -> tuple[User, ...]:
         """The users whose records adapt the base."""
         return self._with_role("public")

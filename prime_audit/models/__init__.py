@@ -1,6 +1,7 @@
 """Base language models: loading, per-token scoring, label scoring, decoding, embedding."""
 
 from prime_audit.models.adapters import RowAdapters
+from prime_audit.models.batching import Batching
 from prime_audit.models.decoding import (
     choose_labels,
     continue_tokens,
@@ -29,6 +30,7 @@ from prime_audit.models.sentence_encoder import (
 from prime_audit.models.variants import leaves_room, score_lowercase, score_prefixed, score_repeated
 
 __all__ = [
+    "Batching",
     "Draws",
     "Encoded",
     "Example",

@@ -95,9 +95,12 @@ def generate(
     in_rows = row_context(lm, adapters, weights, len(rows))
     order = sorted(range(len(rows)), key=lambda i: (-len(rows[i]), i))
     texts = [""] * len(rows)
-    for start in range(0, len(order), batch_size):
-        batch = order[start : start + batch_size]
-        new = _decode(lm, [rows[i] for i in batch], batch, in_rows, max_new_tokens, draws)
+
+    def decode(batch: list[int]) -> list[list[int]]:
+        return _decode(lm, [rows[i] for i in batch], batch, in_rows, max_new_tokens, draws)
+
+    batches = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
+    for batch, new in lm.batching.carry_out(batches, decode):
         decoded = lm.tokenizer.batch_decode(new, skip_special_tokens=True, clean_up_tokenization_spaces=False)
         for index, text in zip(batch, decoded, strict=True):
             texts[index] = text
@@ -112,7 +115,7 @@ def score_labels(
     *,
     adapters: RowAdapters | None = None,
     weights: NDArray[np.floating] | None = None,
-    batch_tokens: int = 8192,
+    batch_tokens: int | None = None,
 ) -> NDArray[np.float64]:
     """Scores every label as the answer to every prompt.
 
@@ -126,7 +129,8 @@ def score_labels(
         labels: The labels.
         adapters: Modules to mix in, or None.
         weights: Merge weights ``(prompts, modules)``; given exactly if ``adapters`` is.
-        batch_tokens: Most tokens, cached ones included, in a batch of prompts times labels.
+        batch_tokens: Most tokens, cached ones included, in a batch of prompts times labels; None for
+            twice the model's own.
 
     Returns:
         Sums of log-probabilities in nats, shape ``(prompts, labels)``.
@@ -144,8 +148,14 @@ def score_labels(
     rows = encode_prompts(lm, prompts, _room(lm, longest))
     in_rows = row_context(lm, adapters, weights, len(rows))
     scores = np.empty((len(rows), len(labels)))
-    for batch in plan_batches([(len(row) + longest) * len(labels) for row in rows], batch_tokens):
-        scores[batch] = _score_batch(lm, [rows[i] for i in batch], batch, in_rows, continuations)
+
+    def score(batch: list[int]) -> NDArray[np.float64]:
+        return _score_batch(lm, [rows[i] for i in batch], batch, in_rows, continuations)
+
+    lengths = [(len(row) + longest) * len(labels) for row in rows]
+    batches = plan_batches(lengths, batch_tokens or 2 * lm.batching.tokens)
+    for batch, found in lm.batching.carry_out(batches, score):
+        scores[batch] = found
     return _finite(lm, scores)
 
 
@@ -157,7 +167,7 @@ def score_continuations(
     *,
     adapters: RowAdapters | None = None,
     weights: NDArray[np.floating] | None = None,
-    batch_tokens: int = 8192,
+    batch_tokens: int | None = None,
 ) -> NDArray[np.float64]:
     """Scores many continuations of one prompt, which is read once per batch.
 
@@ -167,7 +177,7 @@ def score_continuations(
         continuations: A space and the text of each are scored, no EOS.
         adapters: Modules to mix in, or None.
         weights: Merge weights ``(modules,)``; given exactly if ``adapters`` is.
-        batch_tokens: Most tokens, cached ones included, in a batch.
+        batch_tokens: Most tokens, cached ones included, in a batch; None for twice the model's own.
 
     Returns:
         Sums of log-probabilities in nats, shape ``(continuations,)``.
@@ -181,14 +191,15 @@ def score_continuations(
     longest = max(len(ids) for ids in tokens)
     rows = encode_prompts(lm, [prompt], _room(lm, longest))
     in_rows = row_context(lm, adapters, None if weights is None else weights[None], 1)
-    step = max(1, batch_tokens // (len(rows[0]) + longest))
-    scores = np.concatenate(
-        [
-            _score_batch(lm, rows, [0], in_rows, _split(lm, tokens[start : start + step], end=False))[0]
-            for start in range(0, len(tokens), step)
-        ]
-    )
-    return _finite(lm, scores)
+
+    def score(batch: list[int]) -> NDArray[np.float64]:
+        some = _split(lm, [tokens[i] for i in batch], end=False)
+        return np.asarray(_score_batch(lm, rows, [0], in_rows, some)[0], dtype=np.float64)
+
+    step = max(1, (batch_tokens or 2 * lm.batching.tokens) // (len(rows[0]) + longest))
+    batches = [range(start, min(start + step, len(tokens))) for start in range(0, len(tokens), step)]
+    parts = [part for _, part in lm.batching.carry_out(batches, score)]
+    return _finite(lm, np.concatenate(parts))
 
 
 @torch.no_grad()
@@ -227,11 +238,13 @@ def continue_tokens(
             hint="raise training.max_tokens",
         )
     in_rows = row_context(lm, adapters, weights, len(rows))
-    found: list[list[int]] = []
-    for start in range(0, len(rows), batch_size):
-        batch = range(start, min(start + batch_size, len(rows)))
-        found += _decode(lm, [rows[i] for i in batch], batch, in_rows, new_tokens, draws)
-    return found
+
+    def decode(batch: list[int]) -> list[list[int]]:
+        return _decode(lm, [rows[i] for i in batch], batch, in_rows, new_tokens, draws)
+
+    starts = range(0, len(rows), batch_size)
+    batches = [range(start, min(start + batch_size, len(rows))) for start in starts]
+    return [new for _, some in lm.batching.carry_out(batches, decode) for new in some]
 
 
 def _finite(lm: LanguageModel, scores: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -19,7 +19,7 @@ def answer_distributions(
     *,
     adapters: RowAdapters | None = None,
     weights: NDArray[np.floating] | None = None,
-    batch_tokens: int = 4096,
+    batch_tokens: int | None = None,
 ) -> list[NDArray[np.float32]]:
     """Returns the whole next-token distribution at every answer token.
 
@@ -30,7 +30,7 @@ def answer_distributions(
         examples: Prompts and completions.
         adapters: Modules to mix in, or None.
         weights: Merge weights per example; given exactly if ``adapters`` is.
-        batch_tokens: Most tokens in a batch, padding included.
+        batch_tokens: Most tokens in a batch, padding included; None for the model's own.
 
     Returns:
         Per example, log-probabilities in nats, shape ``(answer tokens, vocabulary)``.
@@ -38,7 +38,8 @@ def answer_distributions(
     encoded = encode_all(lm, examples, "answer")
     in_rows = row_context(lm, adapters, weights, len(examples))
     found: list[NDArray[np.float32]] = [np.empty((0, 0), dtype=np.float32)] * len(encoded)
-    for batch in plan_batches([len(one.ids) for one in encoded], batch_tokens):
+
+    def distributions(batch: list[int]) -> list[NDArray[np.float32]]:
         rows = [encoded[i] for i in batch]
         ids, mask = pad(lm, [one.ids for one in rows])
         wanted = predicted_mask(lm, rows, ids.shape[1])
@@ -46,6 +47,10 @@ def answer_distributions(
             states = states_of(lm, ids, mask)[:, :-1][wanted]
         logp = torch.log_softmax(logits_of(lm, states), dim=-1).cpu().numpy()
         ends = np.cumsum(wanted.sum(dim=1).cpu().numpy())
-        for index, part in zip(batch, np.split(logp, ends[:-1]), strict=True):
+        return np.split(logp, ends[:-1])
+
+    batches = plan_batches([len(one.ids) for one in encoded], batch_tokens or lm.batching.tokens)
+    for batch, parts in lm.batching.carry_out(batches, distributions):
+        for index, part in zip(batch, parts, strict=True):
             found[index] = part
     return found

@@ -13,7 +13,7 @@ from prime_audit.models.metering import count_fed
 
 
 @torch.no_grad()
-def embed(lm: LanguageModel, texts: Sequence[str], batch_tokens: int = 4096) -> NDArray[np.float64]:
+def embed(lm: LanguageModel, texts: Sequence[str], batch_tokens: int | None = None) -> NDArray[np.float64]:
     """Averages the last hidden states of each text's tokens.
 
     BOS is fed but not averaged: its state is nearly the same for every text and far longer than the
@@ -22,14 +22,15 @@ def embed(lm: LanguageModel, texts: Sequence[str], batch_tokens: int = 4096) -> 
     Args:
         lm: The model.
         texts: Any texts; what exceeds the context is cut at the end.
-        batch_tokens: Most tokens in a batch, padding included.
+        batch_tokens: Most tokens in a batch, padding included; None for the model's own.
 
     Returns:
         Shape ``(texts, d)``, not normalised.
     """
     rows = [[lm.bos_id, *ids[: lm.max_tokens - 1]] for ids in tokenize(lm, texts)]
     means = np.empty((len(rows), lm.embedding_shape[1]))
-    for batch in plan_batches([len(row) for row in rows], batch_tokens):
+
+    def average(batch: list[int]) -> NDArray[np.float64]:
         ids, mask = pad(lm, [rows[i] for i in batch])
         count_fed(mask, ids.shape[1])
         states = lm.model.base_model(input_ids=ids, attention_mask=mask, use_cache=False)[0].double()
@@ -37,5 +38,10 @@ def embed(lm: LanguageModel, texts: Sequence[str], batch_tokens: int = 4096) -> 
         counted[:, 0] = mask.sum(dim=1) == 1
         # Padded states are replaced and not multiplied by zero: they may hold anything.
         sums = states.masked_fill(~counted[:, :, None], 0.0).sum(dim=1)
-        means[batch] = (sums / counted.sum(dim=1, keepdim=True)).cpu().numpy()
+        averages: NDArray[np.float64] = (sums / counted.sum(dim=1, keepdim=True)).cpu().numpy()
+        return averages
+
+    batches = plan_batches([len(row) for row in rows], batch_tokens or lm.batching.tokens)
+    for batch, averages in lm.batching.carry_out(batches, average):
+        means[batch] = averages
     return means

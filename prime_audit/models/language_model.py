@@ -1,7 +1,7 @@
 """A causal language model with what is needed to run it."""
 
 import inspect
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -10,6 +10,7 @@ from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from prime_audit.errors import ModelError
+from prime_audit.models.batching import Batching
 
 
 @dataclass
@@ -24,6 +25,7 @@ class LanguageModel:
             of its base and its module.
         name: The name it was asked for by, such as ``tiny``.
         max_tokens: Longest sequence, in tokens, that is ever fed to it.
+        batching: How much is computed at once; a model merged from this one shares it.
     """
 
     model: PreTrainedModel
@@ -32,6 +34,7 @@ class LanguageModel:
     digest: str
     name: str
     max_tokens: int
+    batching: Batching = field(default_factory=Batching)
 
     @cached_property
     def eos_id(self) -> int:

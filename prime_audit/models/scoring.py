@@ -26,7 +26,7 @@ def score_tokens(
     loss: str = "answer",
     adapters: RowAdapters | None = None,
     weights: NDArray[np.floating] | None = None,
-    batch_tokens: int = 4096,
+    batch_tokens: int | None = None,
     remap: NDArray[np.integer] | None = None,
 ) -> TokenScores:
     """Scores every example's tokens in one forward pass.
@@ -40,7 +40,7 @@ def score_tokens(
         loss: ``answer`` scores completion and EOS, ``full`` everything after BOS.
         adapters: Modules to mix in, or None.
         weights: Merge weights ``(examples, modules)``; given exactly if ``adapters`` is.
-        batch_tokens: Most tokens in a batch, padding included.
+        batch_tokens: Most tokens in a batch, padding included; None for the model's own.
         remap: For every tokenizer id the number that stands for it in the evidence. If None, the tokens
             of this call are numbered by ``np.unique``: equality and frequency hold within the call, and
             between calls over the same examples, but not between calls over different ones.
@@ -72,7 +72,7 @@ def score_encoded(
     *,
     adapters: RowAdapters | None = None,
     weights: NDArray[np.floating] | None = None,
-    batch_tokens: int = 4096,
+    batch_tokens: int | None = None,
     remap: NDArray[np.integer] | None = None,
 ) -> TokenScores:
     """Scores examples that are encoded already; see `score_tokens`.
@@ -83,7 +83,7 @@ def score_encoded(
         compressed: ``(examples,)`` zlib lengths of the scored texts, in bytes.
         adapters: Modules to mix in, or None.
         weights: Merge weights ``(examples, modules)``; given exactly if ``adapters`` is.
-        batch_tokens: Most tokens in a batch, padding included.
+        batch_tokens: Most tokens in a batch, padding included; None for the model's own.
         remap: As for `score_tokens`.
 
     Returns:
@@ -94,9 +94,13 @@ def score_encoded(
     """
     in_rows = row_context(lm, adapters, weights, len(encoded))
     figures: list[NDArray[np.float64]] = [np.empty((4, 0))] * len(encoded)
-    for batch in plan_batches([len(one.ids) for one in encoded], batch_tokens):
+
+    def score(batch: list[int]) -> list[NDArray[np.float64]]:
         with in_rows(batch):
-            parts = _score_batch(lm, [encoded[i] for i in batch])
+            return _score_batch(lm, [encoded[i] for i in batch])
+
+    batches = plan_batches([len(one.ids) for one in encoded], batch_tokens or lm.batching.tokens)
+    for batch, parts in lm.batching.carry_out(batches, score):
         for index, part in zip(batch, parts, strict=True):
             figures[index] = part
     tokens = [np.array(one.ids, dtype=np.int64)[np.array(one.scored)] for one in encoded]

@@ -12,7 +12,7 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
-from prime_audit.core import atomic_dir, atomic_write_bytes, read_json, write_json
+from prime_audit.core import atomic_dir, atomic_write_bytes, printable, read_json, write_json
 from prime_audit.errors import ModelError, OutputError
 from prime_audit.models import LanguageModel
 from prime_audit.modules.lora import Factors, LoraModule, check_fit, factors_from_state
@@ -37,6 +37,18 @@ _REFUSED: Final = {
     "velora_config": "VeLoRA",
     "monteclora_config": "MonteCLoRA",
 }
+# What else PEFT may say. Nothing of it changes B · A, and no path or class in it is followed.
+_IGNORED: Final = frozenset(
+    {
+        *("peft_type", "task_type", "peft_version", "auto_mapping", "base_model_name_or_path", "revision"),
+        *("inference_mode", "r", "lora_alpha", "lora_dropout", "use_rslora", "bias", "init_lora_weights"),
+        *("target_modules", "exclude_modules", "layers_to_transform", "layers_pattern"),
+        *("rank_pattern", "alpha_pattern", "megatron_config", "megatron_core", "ensure_weight_tying"),
+        *("loftq_config", "eva_config", "corda_config", "lora_ga_config", "qalora_group_size"),
+        "runtime_config",
+    }
+)
+_LARGEST_CONFIG: Final = 1 << 20
 # These start from changed base weights, so that B · A alone is not the change.
 _REFUSED_STARTS: Final = re.compile(r"pissa|olora|corda|loftq|lora_ga")
 
@@ -60,6 +72,12 @@ def read_module(folder: Path, lm: LanguageModel | None = None) -> LoraModule:
     """
     if not (folder / _CONFIG).is_file():
         raise ModelError(f"module {folder}: there is no {_CONFIG}", hint="name a folder that PEFT has saved")
+    for name in (_CONFIG, _WEIGHTS):
+        _check_place(folder, name)
+    if (folder / _CONFIG).stat().st_size > _LARGEST_CONFIG:
+        raise ModelError(
+            f"module {folder}: {_CONFIG} is larger than a configuration can be", hint="save it again"
+        )
     config = read_json(folder / _CONFIG)
     if not isinstance(config, dict):
         raise ModelError(f"module {folder}: {_CONFIG} is no JSON object", hint="save the adapter again")
@@ -128,6 +146,18 @@ def _exactly(name: str) -> str:
     return f"^{re.escape(name)}"
 
 
+def _check_place(folder: Path, name: str) -> None:
+    """Refuses a link that leads out of the folder; the hub's cache links from snapshots/ to blobs/."""
+    home = folder.resolve()
+    if home.parent.name == "snapshots":
+        home = home.parent.parent
+    if not (folder / name).resolve().is_relative_to(home):
+        raise ModelError(
+            f"module {folder}: {name} is a link that leads out of the folder",
+            hint="copy the adapter into the folder: a link could show this command any file of yours",
+        )
+
+
 def _check_config(config: Mapping[str, Any], folder: Path) -> None:
     if config.get("peft_type") != "LORA":
         raise ModelError(f"module {folder}: peft_type is {config.get('peft_type')}", hint="only LoRA is read")
@@ -136,6 +166,11 @@ def _check_config(config: Mapping[str, Any], folder: Path) -> None:
         found.append(f"bias: {config['bias']}")
     if _REFUSED_STARTS.match(str(config.get("init_lora_weights", "")).lower()):
         found.append(f"init_lora_weights: {config['init_lora_weights']}")
+    found += [
+        f"'{printable(key, 40)}'"
+        for key, value in config.items()
+        if value and key not in _IGNORED and key not in _REFUSED
+    ]
     if found:
         raise ModelError(
             f"module {folder}: uses {', '.join(found)}, which a weighted sum of modules cannot hold",

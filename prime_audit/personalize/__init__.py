@@ -11,6 +11,7 @@ from prime_audit.personalize.record import Deployed, Measured
 from prime_audit.personalize.registry import register
 from prime_audit.personalize.representatives import representatives
 from prime_audit.personalize.search import check_budget
+from prime_audit.personalize.search_log import SearchLog
 from prime_audit.personalize.selection import history_embedding, nearest
 from prime_audit.personalize.starts import least_starts
 from prime_audit.personalize.trained import resolved, stopping_of
@@ -35,6 +36,7 @@ __all__ = [
     "Outcome",
     "PersonalPrompt",
     "Personalisation",
+    "SearchLog",
     "SearchPoint",
     "TargetContext",
     "base_embedder",

@@ -10,6 +10,7 @@ from prime_audit.personalize.answers import Panel, Wanted
 from prime_audit.personalize.mixture import Mixture
 from prime_audit.personalize.registry import register
 from prime_audit.personalize.search import SearchSettings, minimise
+from prime_audit.personalize.search_log import Figures
 from prime_audit.personalize.types import CHECK, Personalisation, SearchPoint, TargetContext
 
 Floats = NDArray[np.float64]
@@ -42,8 +43,14 @@ def lorahub(context: TargetContext, settings: LoraHubMethod) -> Personalisation:
     points: list[SearchPoint] = []
 
     def loss(candidates: Floats) -> Floats:
-        answers = panel.ask(mixture.bank, candidates, Wanted(texts=False, gold=True))
-        utility, size = answers.gold.mean(axis=1), np.abs(candidates).mean(axis=1)
+        def measure() -> list[Figures]:
+            answers = panel.ask(mixture.bank, candidates, Wanted(texts=False, gold=True))
+            return [{"u": [u]} for u in answers.gold.mean(axis=1).tolist()]
+
+        log = context.search_log
+        figures = measure() if log is None else log.measured("search", candidates, measure)
+        utility = np.array([one["u"][0] for one in figures])
+        size = np.abs(candidates).mean(axis=1)
         points.extend(
             SearchPoint(tuple(row.tolist()), float(u), float(s), "search", len(items))
             for row, u, s in zip(candidates, utility, size, strict=True)

@@ -23,6 +23,7 @@ from prime_audit.personalize.privacy import (
     relative_norm,
     same_distribution,
 )
+from prime_audit.personalize.search_log import Figures
 from prime_audit.personalize.types import SearchPoint, TargetContext
 from prime_audit.utility import score
 
@@ -105,6 +106,7 @@ class Objective:
         Raises:
             ConfigError: The membership gap is asked for and no calibration records were set aside.
         """
+        self._log = context.search_log
         self._task = context.task.past
         self._mixture = mixture
         self._settings = settings
@@ -148,15 +150,23 @@ class Objective:
             One evaluation per candidate, in order.
         """
         places = np.arange(len(self._items)) if chosen is None else chosen
-        answers = self._panel.ask(
-            self._mixture.bank, self._mixture.bank_weights(candidates), self._wanted, places
-        )
+
+        def measure() -> list[Figures]:
+            return self._measure(candidates, places)
+
+        of = f"{self.part}: {','.join(map(str, places))}"
+        figures = measure() if self._log is None else self._log.measured(of, candidates, measure)
+        return [
+            Evaluation(weights, np.array(one["u"]), np.array(one["s"]), self.part, len(places))
+            for weights, one in zip(candidates, figures, strict=True)
+        ]
+
+    def _measure(self, candidates: Floats, places: NDArray[np.intp]) -> list[Figures]:
+        weights = self._mixture.bank_weights(candidates)
+        answers = self._panel.ask(self._mixture.bank, weights, self._wanted, places)
         utility = self._utility(answers, places)
         penalty = self._penalty(candidates, answers, places)
-        return [
-            Evaluation(weights, u, s, self.part, len(places))
-            for weights, u, s in zip(candidates, utility, penalty, strict=True)
-        ]
+        return [{"u": u.tolist(), "s": s.tolist()} for u, s in zip(utility, penalty, strict=True)]
 
     def _utility(self, answers: Answers, places: NDArray[np.intp]) -> list[Floats]:
         if self._settings.utility == "log-likelihood":

@@ -1,7 +1,7 @@
 """Gradient-free search over merge weights, one generation at a time (nevergrad; scipy for filling space)."""
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.stats import qmc
 
 from prime_audit.config import OptimiserName
-from prime_audit.errors import ConfigError, IncompleteError
+from prime_audit.errors import ConfigError
 
 Floats = NDArray[np.float64]
 Loss = Callable[[Floats], Floats]
@@ -21,7 +21,6 @@ Loss = Callable[[Floats], Floats]
 BOXED_STEP = 0.3
 # nevergrad hands COBYLA a tolerance that scipy replaces; a user can do nothing about it.
 warnings.filterwarnings("ignore", message="COBYLA: Invalid RHOEND")
-_SAME = 1e-12
 
 
 @dataclass(frozen=True)
@@ -247,47 +246,3 @@ class _SpaceFilling:
     def recommendation(self) -> Floats:
         """Returns the best point."""
         return self._best[1]
-
-
-class Recorded:
-    """The losses of an earlier search, given back in order while its points are checked one by one.
-
-    With it, `minimise` with the same settings goes through the same generations without an evaluation.
-    """
-
-    def __init__(self, points: Sequence[Sequence[float]], losses: Sequence[float]) -> None:
-        """Takes a record.
-
-        Args:
-            points: The candidates in the order in which they were asked for.
-            losses: Their losses.
-        """
-        self._points = np.asarray(points, dtype=np.float64)
-        self._losses = np.asarray(losses, dtype=np.float64)
-        self.replayed = 0
-
-    def __call__(self, candidates: Floats) -> Floats:
-        """Returns the recorded losses of a generation.
-
-        Args:
-            candidates: What the optimiser asks for.
-
-        Returns:
-            One loss per candidate.
-
-        Raises:
-            IncompleteError: The record ends here, or the optimiser asks for another point.
-        """
-        part = slice(self.replayed, self.replayed + len(candidates))
-        recorded = self._points[part]
-        if recorded.shape != candidates.shape:
-            raise IncompleteError(f"the recorded search ends after {len(self._points)} points")
-        apart = np.abs(recorded - candidates).max(axis=1) > _SAME
-        if apart.any():
-            place = self.replayed + int(np.argmax(apart))
-            raise IncompleteError(
-                f"point {place} of the recorded search is not the one that the optimiser asks for",
-                hint="the record comes from another seed, other settings or another version of nevergrad",
-            )
-        self.replayed += len(candidates)
-        return self._losses[part]

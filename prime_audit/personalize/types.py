@@ -13,6 +13,7 @@ from prime_audit.data import Item, Task, User
 from prime_audit.models import Example, LanguageModel, Meter, predict
 from prime_audit.modules import AdapterBank, LoraModule
 from prime_audit.personalize.augmenting import Fit
+from prime_audit.personalize.search_log import SearchLog
 
 # The part of a point that was measured after the search, outside of its budget.
 CHECK = "check"
@@ -139,6 +140,7 @@ class TargetContext:
         writer: The pretrained model, which writes profiles.
         memory: What one method leaves for others to find, such as a written profile with its cost; it is
             kept in memory and never written.
+        search_log: Keeps what a search measures, so that a killed one goes on; None keeps nothing.
     """
 
     task: Task
@@ -164,6 +166,8 @@ class TargetContext:
         if self.encoders is None:
             raise ValueError("this context holds no sentence encoder")
         return self.encoders(folder)
+
+    search_log: SearchLog | None = None
 
     def load(self, user: str) -> LoraModule:
         """Returns the trained module of ``user``."""

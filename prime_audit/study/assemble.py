@@ -20,6 +20,8 @@ from prime_audit.data import overlaps
 from prime_audit.personalize import METHODS
 from prime_audit.results import (
     AttackInfo,
+    Coverage,
+    Gap,
     Method,
     Metric,
     Results,
@@ -89,14 +91,7 @@ def assemble(bench: Workbench, outputs: Outputs) -> tuple[Results, Scores]:
     tables.findings = with_repeats(tables.findings, repeats, len(audited) - sum(audited))
     results = Results(
         status="complete",
-        study=Study(
-            name=config.name,
-            task=bench.dataset.task.id,
-            seed=config.seed,
-            design=config.audit.design,
-            config_digest=config_digest(bench),
-            primary=config.audit.primary_attack,
-        ),
+        study=_study(bench),
         methods=(*(_method(bench, method) for method in config.methods), *_controls(config, groups)),
         attacks=(
             *(_attack(attack) for attack in config.audit.attack_ids),
@@ -133,6 +128,40 @@ def assemble(bench: Workbench, outputs: Outputs) -> tuple[Results, Scores]:
     )
     records = {user: [item.id for item in bench.holdout.audited(bench.dataset.user(user))] for user in flips}
     return results, kept_scores(tables.panels, records, flips)
+
+
+def cancelled(bench: Workbench) -> Results:
+    """Builds the results of a run that was stopped: what it was asked for, and no figure.
+
+    Args:
+        bench: The workbench.
+
+    Returns:
+        Results with the status ``cancelled``.
+    """
+    methods = [_method(bench, method) for method in bench.config.methods]
+    gaps = tuple(
+        Gap(id=method.id, reason="the run was stopped; the same command continues") for method in methods
+    )
+    asked = tuple(method.id for method in methods)
+    return Results(
+        status="cancelled",
+        study=_study(bench),
+        methods=tuple(methods),
+        coverage=Coverage(requested=asked, run=(), skipped=gaps),
+    )
+
+
+def _study(bench: Workbench) -> Study:
+    config = bench.config
+    return Study(
+        name=config.name,
+        task=bench.dataset.task.id,
+        seed=config.seed,
+        design=config.audit.design,
+        config_digest=config_digest(bench),
+        primary=config.audit.primary_attack,
+    )
 
 
 def _audited(

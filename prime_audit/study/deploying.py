@@ -1,6 +1,7 @@
 """Personalises for one target, answers the queries, and keeps what would be deployed."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -9,7 +10,15 @@ from prime_audit.core import digest_bytes
 from prime_audit.data import Item
 from prime_audit.models import Meter, metered
 from prime_audit.modules import write_module
-from prime_audit.personalize import METHODS, Outcome, Personalisation, TargetContext, carry_out, predict_with
+from prime_audit.personalize import (
+    METHODS,
+    Outcome,
+    Personalisation,
+    SearchLog,
+    TargetContext,
+    carry_out,
+    predict_with,
+)
 from prime_audit.study.contexts import context_of
 from prime_audit.study.predictions import keep_answers
 from prime_audit.study.units import Output
@@ -26,7 +35,10 @@ def deploy(
 ) -> Output:
     """Personalises for one target, answers its queries and writes the adapter that would be deployed."""
     user, task = bench.dataset.user(target), bench.dataset.task
-    context = context_of(bench, method, target, similarity, others)
+    log = (
+        SearchLog(bench.search_path(f"deploy/{method.id}/{target}")) if hasattr(method, "optimiser") else None
+    )
+    context = replace(context_of(bench, method, target, similarity, others), search_log=log)
     with metered() as search:
         deployed = carry_out(METHODS[method.kind], context, method)
     model = bench.pretrained if deployed.on_pretrained else bench.base

@@ -1,45 +1,111 @@
-"""Runs units one after another in this process, skipping what the journal already holds."""
+"""What carries out units: one protocol, and its simplest form, which works in this process."""
 
 import time
-from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
 
-from prime_audit.study.journal import Journal
-from prime_audit.study.progress import Progress
-from prime_audit.study.units import Output, Unit
+import torch
 
-
-def finished(unit: Unit, journal: Journal) -> bool:
-    """Returns whether a unit is journalled and what it left is still there."""
-    entry = journal.get(unit.key)
-    if entry is None or (unit.kept is not None and not unit.kept.exists()):
-        return False
-    # A method that deploys the plain model leaves no adapter.
-    leaves_nothing = unit.artefact is None or entry["output"].get("adapter", "") is None
-    return leaves_nothing or (unit.artefact is not None and unit.artefact.exists())
+from prime_audit.core import Seeds
+from prime_audit.models import Batching
+from prime_audit.study.units import Output, Outputs, Unit
 
 
-def run_units(units: Sequence[Unit], journal: Journal, progress: Progress) -> dict[str, Output]:
-    """Runs what is not journalled yet, in order.
+@dataclass(frozen=True)
+class Done:
+    """How one try at a unit ended: with an output, an error of its own, or the loss of its worker.
+
+    Attributes:
+        name: The unit.
+        output: What it returned.
+        seconds: What it took.
+        error: Why it failed.
+        halved: How many batches did not fit into memory and were halved.
+        lost: What became of the worker that had it; an empty string if the worker lives.
+    """
+
+    name: str
+    output: Output | None = None
+    seconds: float = 0.0
+    error: Exception | None = None
+    halved: int = 0
+    lost: str = ""
+
+
+class Executor(Protocol):
+    """Carries out units whose needs are met; in which order they end is its own affair."""
+
+    @property
+    def free(self) -> int:
+        """How many more units it takes now."""
+
+    def submit(self, unit: Unit, outputs: Outputs) -> None:
+        """Take a unit.
+
+        Args:
+            unit: The unit; `free` is at least 1.
+            outputs: Outputs of the units that it follows from.
+        """
+
+    def wait(self) -> Done:
+        """Return how some submitted unit ended, once one has."""
+
+    def close(self) -> None:
+        """Stop at once, whatever is going on."""
+
+
+class InProcess:
+    """One unit after another, in this process."""
+
+    def __init__(self, seeds: Seeds, batching: Batching) -> None:
+        """Take what the units share.
+
+        Args:
+            seeds: Each unit's own stream comes from them.
+            batching: Of the study's models.
+        """
+        self._seeds = seeds
+        self._batching = batching
+        self._next: tuple[Unit, Outputs] | None = None
+
+    @property
+    def free(self) -> int:
+        """One, unless a unit waits to be carried out."""
+        return int(self._next is None)
+
+    def submit(self, unit: Unit, outputs: Outputs) -> None:
+        """Take a unit; it runs in `wait`."""
+        self._next = (unit, outputs)
+
+    def wait(self) -> Done:
+        """Carry the unit out."""
+        if self._next is None:
+            raise ValueError("no unit was submitted")
+        (unit, outputs), self._next = self._next, None
+        return carry_out_unit(unit, outputs, self._seeds, self._batching)
+
+    def close(self) -> None:
+        """There is nothing to stop."""
+
+
+def carry_out_unit(unit: Unit, outputs: Outputs, seeds: Seeds, batching: Batching) -> Done:
+    """Carries out one unit, with torch's generator seeded for it and put back afterwards.
 
     Args:
-        units: Units in an order in which each comes after what it needs.
-        journal: Finished units of this run directory.
-        progress: Told of every unit.
+        unit: The unit.
+        outputs: Outputs of the units that it follows from.
+        seeds: The study's seeds.
+        batching: Of the study's models.
 
     Returns:
-        The output of every unit by name.
+        How it ended.
     """
-    progress.start(len(units), [unit.name for unit in units])
-    outputs: dict[str, Output] = {}
-    for unit in units:
-        entry = journal.get(unit.key) if finished(unit, journal) else None
-        cached = entry is not None
-        if entry is None:
-            started = time.perf_counter()
+    started, before = time.perf_counter(), batching.halved
+    with torch.random.fork_rng():
+        torch.manual_seed(seeds.integer("unit", unit.name))
+        try:
             output = unit.run(outputs)
-            seconds = time.perf_counter() - started
-            entry = {"key": unit.key, "unit": unit.name, "seconds": round(seconds, 3), "output": output}
-            journal.append(entry)
-        outputs[unit.name] = entry["output"]
-        progress.unit(unit.name, float(entry["seconds"]), cached)
-    return outputs
+        except Exception as error:
+            return Done(unit.name, error=error)
+    seconds = round(time.perf_counter() - started, 3)
+    return Done(unit.name, output, seconds, halved=batching.halved - before)

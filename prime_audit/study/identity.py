@@ -1,12 +1,16 @@
 """What of a method's code its outputs depend on, beside this project's own version."""
 
 import inspect
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 
 from prime_audit.config import METHOD_KINDS, MethodConfig
 from prime_audit.core import digest_file
 from prime_audit.personalize import METHODS
+
+# Each look-up reads a file, and a plan asks once per unit.
+version = cache(metadata.version)
 
 
 def identity_of(method: MethodConfig) -> dict[str, str]:
@@ -21,7 +25,7 @@ def identity_of(method: MethodConfig) -> dict[str, str]:
     """
     found = {}
     if hasattr(method, "optimiser"):
-        found["nevergrad"] = metadata.version("nevergrad")
+        found["nevergrad"] = version("nevergrad")
     if method.kind in METHOD_KINDS:
         return found
     function = METHODS[method.kind].personalise
@@ -29,5 +33,5 @@ def identity_of(method: MethodConfig) -> dict[str, str]:
     found["source"] = digest_file(Path(source)) if source else "unknown"
     package = function.__module__.partition(".")[0]
     for name in metadata.packages_distributions().get(package, []):
-        found[name] = metadata.version(name)
+        found[name] = version(name)
     return found

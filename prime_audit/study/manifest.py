@@ -4,11 +4,15 @@ import os
 import platform
 import shlex
 import sys
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
 from typing import Any
 
+import torch
+
 from prime_audit.data import overlaps
+from prime_audit.study.executors import threads_of
 from prime_audit.study.workbench import Workbench
 
 PACKAGES = ("torch", "transformers", "peft", "nevergrad", "numpy", "scipy", "scikit-learn", "bm25s")
@@ -19,14 +23,28 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def manifest(bench: Workbench, started: str, seconds: dict[str, float], adapted_on: int) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Work:
+    """What the units of a run amounted to, over all the commands that made it.
+
+    Attributes:
+        adapted_on: Number of public items that the base was adapted on.
+        seconds: Compute seconds per stage.
+        halved: How many batches did not fit into memory and were halved.
+    """
+
+    adapted_on: int
+    seconds: dict[str, float]
+    halved: int
+
+
+def manifest(bench: Workbench, started: str, work: Work) -> dict[str, Any]:
     """Describes how and on what a run was made.
 
     Args:
-        bench: The workbench of the finished run.
+        bench: The workbench of the run.
         started: When this command started.
-        seconds: Compute seconds per stage, over all the commands that made the run.
-        adapted_on: Number of public items that the base was adapted on.
+        work: What was done.
 
     Returns:
         A JSON-serialisable description without paths of the machine.
@@ -38,11 +56,20 @@ def manifest(bench: Workbench, started: str, seconds: dict[str, float], adapted_
         "python": platform.python_version(),
         "platform": platform.platform(),
         "cpu_threads": os.cpu_count() or 1,
+        # Sums are added up in another order by another number of threads.
+        "threads_per_worker": threads_of(bench.config.run) or torch.get_num_threads(),
+        "deterministic": {
+            "algorithms": torch.are_deterministic_algorithms_enabled(),
+            "cudnn": torch.backends.cudnn.deterministic,
+            "cudnn_benchmark": torch.backends.cudnn.benchmark,
+            "float32_matmul_precision": torch.get_float32_matmul_precision(),
+        },
         "packages": {name: metadata.version(name) for name in PACKAGES},
         "command": _command(),
         "started": started,
         "finished": now(),
-        "seconds": seconds,
+        "seconds": work.seconds,
+        "batches": {"tokens": bench.batching.tokens, "halved": work.halved},
         "study": bench.config.model_dump(mode="json"),
         "data_digest": bench.dataset.digest,
         "design": {
@@ -57,7 +84,7 @@ def manifest(bench: Workbench, started: str, seconds: dict[str, float], adapted_
             # Held-out records that nearly repeat something trained on: they blur the line that is measured.
             "overlaps": len(overlaps(bench.holdout, bench.dataset)),
         },
-        "adapted_on": adapted_on,
+        "adapted_on": work.adapted_on,
         # Keys of the store, where `prime-audit personalize` finds the modules again.
         "modules": {
             "adaptation": bench.keys.get("adapt"),

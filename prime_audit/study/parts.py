@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file, save
 
 from attacks import TokenScores
 
@@ -15,12 +15,14 @@ Part = TokenScores | NDArray[np.float64]
 Parts = Mapping[str, Part]
 
 
-def save_parts(path: Path, parts: Parts) -> None:
-    """Writes parts of evidence.
+def parts_to_bytes(parts: Parts) -> bytes:
+    """Returns parts of evidence as a safetensors file.
 
     Args:
-        path: The file.
         parts: Token scores and arrays by name; a name holds no slash.
+
+    Returns:
+        The content of the file.
     """
     tensors: dict[str, NDArray[Any]] = {}
     for name, part in parts.items():
@@ -28,11 +30,11 @@ def save_parts(path: Path, parts: Parts) -> None:
             tensors |= {f"{name}/{field.name}": getattr(part, field.name) for field in fields(part)}
         else:
             tensors[name] = np.ascontiguousarray(part)
-    save_file(tensors, path)
+    return save(tensors)
 
 
 def load_parts(path: Path) -> dict[str, Part]:
-    """Reads what `save_parts` wrote."""
+    """Reads what `parts_to_bytes` made."""
     arrays: dict[str, dict[str, NDArray[np.float64]]] = {}
     found: dict[str, Part] = {}
     for name, array in load_file(path).items():

@@ -2,12 +2,11 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from importlib import metadata
 from typing import Any
 
 import numpy as np
 
-from prime_audit.config import MethodConfig, PrimeMethod, PrivacyConfig, StudyConfig
+from prime_audit.config import BATCH_TOKENS, MethodConfig, PrimeMethod, PrivacyConfig, StudyConfig
 from prime_audit.core import digest_json
 from prime_audit.data import Dataset, Item, described
 from prime_audit.errors import ConfigError
@@ -17,7 +16,7 @@ from prime_audit.study import work
 from prime_audit.study.contexts import outcome
 from prime_audit.study.counterfactual import score_without
 from prime_audit.study.deploying import deploy
-from prime_audit.study.identity import identity_of
+from prime_audit.study.identity import identity_of, version
 from prime_audit.study.owning import train_own
 from prime_audit.study.predictions import answers_path
 from prime_audit.study.premise import attack_candidates, searching_methods
@@ -69,9 +68,14 @@ class Planner:
         """Adds one unit; what it needs must have been added before."""
         if name in self.keys:
             raise ConfigError(f"two units are called {name}", hint="give the methods other ids")
-        key = unit_key(name, part, tuple(self.keys[other] for other in needs))
-        self.keys[name] = key
+        followed = tuple(needs)
         stage = name.split("/")[0]
+        tokens = self.config.run.batch_tokens
+        if tokens != BATCH_TOKENS and stage not in IN_STORE:
+            # Batches are part of the plan: in others, sums are rounded otherwise. Training has its own.
+            part = {**part, "batch_tokens": tokens}
+        key = unit_key(name, part, tuple(self.keys[other] for other in followed))
+        self.keys[name] = key
         artefact = None
         if stage in IN_STORE:
             artefact = self.bench.store.path(key)
@@ -80,7 +84,10 @@ class Planner:
         elif stage == "deploy":
             artefact = self.bench.adapter_path(*name.split("/")[1:])
         kept = answers_path(self.bench, *name.split("/")[1:]) if stage == "deploy" else None
-        self.units.append(Unit(name=name, stage=stage, key=key, run=run, artefact=artefact, kept=kept))
+        needed = tuple(dict.fromkeys(followed))
+        self.units.append(
+            Unit(name=name, stage=stage, key=key, run=run, artefact=artefact, kept=kept, needs=needed)
+        )
 
     def adapt(self) -> list[str]:
         """Plans the task adaptation if there is anything public to adapt on; returns its name in a list."""
@@ -299,7 +306,7 @@ def private_part(privacy: PrivacyConfig | None) -> dict[str, Any]:
     """What a module that is trained with differential privacy depends on; nothing for any other one."""
     if privacy is None:
         return {}
-    library = {"opacus": metadata.version("opacus")} if privacy.unit == "example" else {}
+    library = {"opacus": version("opacus")} if privacy.unit == "example" else {}
     return {"privacy": {**privacy.model_dump(mode="json"), **library}}
 
 
@@ -310,7 +317,7 @@ def training_part(config: StudyConfig) -> dict[str, Any]:
 
 def trainer() -> dict[str, str]:
     """The libraries that a trained module depends on; the store outlives their updates."""
-    return {name: metadata.version(name) for name in ("torch", "transformers", "peft")}
+    return {name: version(name) for name in ("torch", "transformers", "peft")}
 
 
 def alone(do: Callable[..., Output], *arguments: object) -> Output:

@@ -1,37 +1,57 @@
 """Runs a study in a run directory: plan, units, results. The same command continues or reuses a run."""
 
 import shutil
+import signal
 from collections import defaultdict
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
-import filelock
 import yaml
 
 from prime_audit.config import StudyConfig
-from prime_audit.core import atomic_write_text, digest_json, make_private_dir, read_json, write_json
-from prime_audit.errors import ConfigError, OutputError
+from prime_audit.core import (
+    atomic_write_text,
+    digest_json,
+    make_private_dir,
+    plural,
+    read_json,
+    remove_temporaries,
+    sole_writer,
+    write_json,
+)
+from prime_audit.errors import ConfigError
 from prime_audit.results import SCORES_FILE, Results, write_results, write_scores
-from prime_audit.study.assemble import assemble
-from prime_audit.study.executor import finished, run_units
-from prime_audit.study.inputs import draw_design, load_dataset
+from prime_audit.study.assemble import assemble, cancelled
+from prime_audit.study.disk import check_room
+from prime_audit.study.executors import executor_of, threads_of
+from prime_audit.study.inputs import load_dataset
 from prime_audit.study.journal import Journal
-from prime_audit.study.manifest import manifest, now
-from prime_audit.study.plan import plan
+from prime_audit.study.manifest import Work, manifest, now
+from prime_audit.study.opening import open_study, set_threads
 from prime_audit.study.predictions import FOLDER as PREDICTIONS
 from prime_audit.study.predictions import write_predictions
 from prime_audit.study.progress import NO_PROGRESS, Progress
-from prime_audit.study.store import Store, default_store
-from prime_audit.study.units import Unit
-from prime_audit.study.workbench import Workbench
+from prime_audit.study.reuse import JOURNAL, take_over
+from prime_audit.study.schedule import Stopped, finished, run_units
+from prime_audit.study.stopping import Stopping
+from prime_audit.study.store import default_store
+from prime_audit.study.units import Output, Unit
+from prime_audit.study.workbench import SEARCH, Workbench
 
 CONFIG = "config.resolved.yaml"
 DERIVED = ("results.json", "manifest.json", "gate.json", "report.html", "summary.md", "junit.xml")
-PARTS = (CONFIG, "journal.jsonl", *DERIVED)
-FOLDERS = ("evidence", "modules", PREDICTIONS)
+PARTS = (CONFIG, JOURNAL, *DERIVED)
+FOLDERS = ("evidence", "modules", SEARCH, PREDICTIONS)
 
 
 def run_study(
-    config: StudyConfig, out: Path, *, fresh: bool = False, progress: Progress = NO_PROGRESS
+    config: StudyConfig,
+    out: Path,
+    *,
+    fresh: bool = False,
+    reuse: Path | None = None,
+    progress: Progress = NO_PROGRESS,
 ) -> Results:
     """Runs a study, or what is left of it.
 
@@ -39,6 +59,7 @@ def run_study(
         config: The study.
         out: The run directory; it is created, with mode 0700.
         fresh: Start again: what an earlier run left in ``out`` is removed first.
+        reuse: Directory of another run; what this one would compute alike is taken from there.
         progress: Told of every unit.
 
     Returns:
@@ -46,52 +67,57 @@ def run_study(
 
     Raises:
         OutputError: If the directory cannot be written, or another process runs in it.
+        NoSpaceError: If the disk is full.
         ConfigError: If the directory belongs to another configuration.
         DataError: With every fault of the data.
     """
     started = now()
     make_private_dir(out)
-    lock = filelock.FileLock(out / ".lock", timeout=0)
-    try:
-        with lock:
-            return _run_locked(config, out, fresh, progress, started)
-    except filelock.Timeout as error:
-        raise OutputError(
-            f"{out}: another process is running in this directory", hint="wait for it, or use another --out"
-        ) from error
+    with sole_writer(out):
+        return _run_locked(config, out, fresh, reuse, progress, started)
 
 
-def _run_locked(config: StudyConfig, out: Path, fresh: bool, progress: Progress, started: str) -> Results:
+def _run_locked(
+    config: StudyConfig, out: Path, fresh: bool, reuse: Path | None, progress: Progress, started: str
+) -> Results:
     # Nothing in the directory is touched before everything that can be refused has been looked at.
     dataset = load_dataset(config)
     for note in dataset.notes:
         progress.note(note)
     if not fresh:
         _check_claim(config, out)
-    holdout = draw_design(config, dataset)
-    bench = Workbench(config, dataset, holdout, Store(default_store()), out)
-    _set_threads(config)
-    units = plan(bench, bench.model_part())
+    threads = threads_of(config.run)
+    set_threads(threads)
+    bench, units = open_study(config, dataset, default_store(), out)
     if fresh:
         _clear(out)
-    atomic_write_text(out / CONFIG, yaml.safe_dump(_resolved(config), sort_keys=False, allow_unicode=True))
-    # The flips are on disk, with their digest, before anything is trained.
-    (out / "evidence").mkdir(mode=0o700, exist_ok=True)
-    for name, manifest_of in bench.designs().items():
-        write_json(out / "evidence" / name, manifest_of)
-    journal = Journal(out / "journal.jsonl")
+    # Nobody else writes here, so a temporary name is what a killed start left behind.
+    remove_temporaries(out)
+    _write_claim(bench)
+    journal = Journal(out / JOURNAL)
     if journal.dropped_tail:
         progress.note("the journal's last line was cut off; its unit runs again")
-    whole = all(finished(unit, journal) for unit in units)
+    if reuse is not None:
+        taken = take_over(units, journal, out, reuse)
+        progress.note(f"{plural(taken, 'finished unit')} taken over from {reuse}")
+    left = [unit for unit in units if not finished(unit, journal)]
+    whole = not left
     if not whole:
+        check_room(bench, left)
         # Until they are finished again, no earlier results may be read as this run's.
         for name in DERIVED:
             (out / name).unlink(missing_ok=True)
-    outputs = run_units(units, journal, progress)
+    try:
+        outputs = _outputs(bench, units, journal, progress, threads)
+    except Stopped as stop:
+        # The results say so before the signal has its way.
+        write_json(out / "manifest.json", _manifest(bench, started, units, journal))
+        write_results(out / "results.json", cancelled(bench))
+        signal.raise_signal(stop.number)
+        raise
     write_predictions(bench)
     results, scores = assemble(bench, outputs)
-    adapted_on = int(outputs["adapt"]["items"]) if "adapt" in outputs else 0
-    described = manifest(bench, started, _seconds(units, journal), adapted_on)
+    described = _manifest(bench, started, units, journal)
     if whole and (out / "manifest.json").is_file():
         # Nothing was computed: when and by which command the run was made does not change.
         earlier = read_json(out / "manifest.json")
@@ -100,7 +126,37 @@ def _run_locked(config: StudyConfig, out: Path, fresh: bool, progress: Progress,
     write_json(out / "manifest.json", described)
     write_scores(out / "evidence" / SCORES_FILE, scores)
     write_results(out / "results.json", results)
+    # What searches had measured stands in the journal now.
+    shutil.rmtree(out / SEARCH, ignore_errors=True)
     return results
+
+
+def _write_claim(bench: Workbench) -> None:
+    """Says whose directory it is; the flips are on disk, with their digest, before anything is trained."""
+    out = bench.out
+    resolved = yaml.safe_dump(_resolved(bench.config), sort_keys=False, allow_unicode=True)
+    atomic_write_text(out / CONFIG, resolved)
+    (out / "evidence").mkdir(mode=0o700, exist_ok=True)
+    for name, manifest_of in bench.designs().items():
+        write_json(out / "evidence" / name, manifest_of)
+
+
+def _outputs(
+    bench: Workbench, units: list[Unit], journal: Journal, progress: Progress, threads: int | None
+) -> dict[str, Output]:
+    with closing(executor_of(bench, threads)) as executor, Stopping(progress) as stopping:
+        return run_units(units, journal, progress, executor, stopping)
+
+
+def _manifest(bench: Workbench, started: str, units: list[Unit], journal: Journal) -> dict[str, Any]:
+    adapted = journal.get(bench.keys.get("adapt", ""))
+    entries = [entry for unit in units if (entry := journal.get(unit.key))]
+    work = Work(
+        adapted_on=int(adapted["output"]["items"]) if adapted else 0,
+        seconds=_seconds(units, journal),
+        halved=sum(int(entry.get("halved", 0)) for entry in entries),
+    )
+    return manifest(bench, started, work)
 
 
 def _resolved(config: StudyConfig) -> dict[str, object]:
@@ -130,13 +186,6 @@ def _clear(out: Path) -> None:
         (out / name).unlink(missing_ok=True)
     for name in FOLDERS:
         shutil.rmtree(out / name, ignore_errors=True)
-
-
-def _set_threads(config: StudyConfig) -> None:
-    import torch
-
-    if config.run.threads_per_worker is not None:
-        torch.set_num_threads(config.run.threads_per_worker)
 
 
 def _seconds(units: list[Unit], journal: Journal) -> dict[str, float]:

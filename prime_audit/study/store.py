@@ -3,9 +3,10 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from prime_audit.core import atomic_dir, default_store
+from prime_audit.core import atomic_dir, default_store, remove_temporaries
 from prime_audit.errors import OutputError
 
+_DAY = 86400.0
 __all__ = ["Store", "default_store"]
 
 
@@ -29,6 +30,7 @@ class Store:
                 f"the module store {root} cannot be created: {error.strerror}",
                 hint="set PRIME_AUDIT_CACHE to a folder that can be written",
             ) from error
+        remove_temporaries(root / "modules", older_than=_DAY)
 
     def path(self, key: str) -> Path:
         """Returns where the module of ``key`` lies, whether or not it exists."""

@@ -29,6 +29,7 @@ class Unit:
             JSON-serialisable and holds no user text.
         artefact: The file or folder it leaves; without it the unit counts as not done.
         kept: What it leaves beside that where the study asks for it.
+        needs: Names of the units that it follows.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Unit:
     run: Callable[[Outputs], Output]
     artefact: Path | None = None
     kept: Path | None = None
+    needs: tuple[str, ...] = ()
 
 
 def unit_key(name: str, part: Mapping[str, Any], needs: tuple[str, ...] = ()) -> str:

@@ -1,12 +1,11 @@
 """What the units of one run share: data, flips, models, modules, and where evidence lies."""
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +13,7 @@ from torch import Tensor
 
 from attacks import TokenScores
 from prime_audit.config import MethodConfig, RetrievalSettings, StudyConfig
-from prime_audit.core import Seeds
+from prime_audit.core import Seeds, atomic_write_bytes
 from prime_audit.data import (
     CanaryDesign,
     Dataset,
@@ -33,6 +32,7 @@ from prime_audit.data import (
     draw_unseen,
 )
 from prime_audit.models import (
+    Batching,
     Example,
     LanguageModel,
     Meter,
@@ -45,9 +45,14 @@ from prime_audit.models import (
 )
 from prime_audit.modules import LoraModule, merged_into, read_gates, read_module
 from prime_audit.personalize import Calibration, predict_with
-from prime_audit.study.parts import Part, Parts, load_parts, save_parts
+from prime_audit.study.parts import Part, Parts, load_parts, parts_to_bytes
 from prime_audit.study.prompt_requests import REQUESTS
 from prime_audit.study.store import Store
+
+# The folder in which searches keep what they have measured until the run is complete.
+SEARCH = "search"
+_KEPT = 16
+_Read = TypeVar("_Read")
 
 
 def own_unit(method: str, target: str) -> str:
@@ -57,7 +62,7 @@ def own_unit(method: str, target: str) -> str:
 
 @dataclass
 class Workbench:
-    """The state that units read. Models and modules are loaded when first needed, and kept.
+    """The state that units read. Models are loaded when first needed, and kept; so are the last modules.
 
     Attributes:
         config: The study.
@@ -75,8 +80,6 @@ class Workbench:
     store: Store
     out: Path
     keys: Mapping[str, str] = field(default_factory=dict)
-    _modules: dict[str, LoraModule] = field(default_factory=dict)
-    _gates: dict[str, dict[str, Tensor]] = field(default_factory=dict)
     _encoders: dict[str, SentenceEncoder] = field(default_factory=dict)
     memory: dict[str, tuple[str, Meter]] = field(default_factory=dict)
 
@@ -92,9 +95,15 @@ class Workbench:
         return self.seeds if chosen is None else Seeds(chosen)
 
     @cached_property
+    def batching(self) -> Batching:
+        """How much the study's models compute at once."""
+        return Batching(self.config.run.batch_tokens)
+
+    @cached_property
     def pretrained(self) -> LanguageModel:
         """The model as it came."""
-        return load_model(self.config.model, self.store.root, self.config.training.max_tokens)
+        found = load_model(self.config.model, self.store.root, self.config.training.max_tokens)
+        return replace(found, batching=self.batching)
 
     def model_part(self) -> dict[str, str]:
         """Returns what of the pretrained model every key holds: digest, dtype and kind of device."""
@@ -216,27 +225,34 @@ class Workbench:
         numbers[seen] = np.arange(len(seen))
         return numbers
 
-    def module(self, user: str) -> LoraModule:
+    @cached_property
+    def module(self) -> Callable[[str], LoraModule]:
         """Returns the module trained on a user's IN half."""
-        if user not in self._modules:
+
+        def read(user: str) -> LoraModule:
             module = read_module(self.store.path(self.keys[f"train/{user}"]), self.base)
             # Messages name the user, and not a folder of the store.
-            self._modules[user] = replace(module, origin=user)
-        return self._modules[user]
+            return replace(module, origin=user)
+
+        return self._last(read)
 
     def own_module(self, method: str, target: str) -> LoraModule:
         """Returns the module that a method trained for a target."""
-        name = own_unit(method, target)
-        if name not in self._modules:
-            module = read_module(self.store.path(self.keys[name]), self.base)
-            self._modules[name] = replace(module, origin=f"{target} ({method})")
-        return self._modules[name]
+        module = read_module(self.store.path(self.keys[own_unit(method, target)]), self.base)
+        return replace(module, origin=f"{target} ({method})")
 
-    def gates(self, user: str) -> dict[str, Tensor]:
+    @cached_property
+    def gates(self) -> Callable[[str], dict[str, Tensor]]:
         """Returns the gates of a sharer's module, ``(d_in,)`` by layer."""
-        if user not in self._gates:
-            self._gates[user] = read_gates(self.store.path(self.keys[f"gate/{user}"]), self.module(user))
-        return self._gates[user]
+
+        def read(user: str) -> dict[str, Tensor]:
+            return read_gates(self.store.path(self.keys[f"gate/{user}"]), self.module(user))
+
+        return self._last(read)
+
+    def _last(self, read: Callable[[str], _Read]) -> Callable[[str], _Read]:
+        """Keeps what was read last, so that memory does not grow with the number of sharers."""
+        return lru_cache(maxsize=max(_KEPT, 2 * self.config.sharers.per_target))(read)
 
     def seen(self, user: User) -> User:
         """Returns the user as every method sees it: the history's IN half alone.
@@ -258,6 +274,16 @@ class Workbench:
         """Returns a user's audited history, members and non-members, in file order."""
         return [self.example(item) for item in self.holdout.audited(self.dataset.user(user))]
 
+    @cached_property
+    def longest_history(self) -> int:
+        """Tokens of the longest audited history, from above: a token is at least one byte of its text."""
+        limit = self.config.training.max_tokens
+        sizes = [
+            sum(min(limit, len((one.prompt + one.completion).encode()) + 2) for one in self.examples(user))
+            for user in self.holdout.flips
+        ]
+        return max(sizes, default=0)
+
     def member(self, user: str) -> NDArray[np.bool_]:
         """Returns the coin flips of a user's audited history, aligned with `examples`; True is IN."""
         return np.array(self.holdout.audited_flips(user), dtype=bool)
@@ -275,26 +301,28 @@ class Workbench:
         # The key keeps evidence of other data or settings apart, and names apart that differ in a dot alone.
         return self.out / "evidence" / f"{name.replace('/', '.')}.{self.keys[name][:16]}.safetensors"
 
+    def search_path(self, name: str) -> Path:
+        """Returns where a unit keeps what its search has measured until the run is complete."""
+        folder = self.out / SEARCH
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return folder / f"{name.replace('/', '.')}.{self.keys[name][:16]}.jsonl"
+
     def save_evidence(self, name: str, scores: TokenScores) -> None:
         """Writes evidence under a temporary name and renames it."""
-        self._save(name, scores.save)
+        self._save(name, scores.to_bytes())
 
     def save_parts(self, name: str, parts: Parts) -> None:
         """Writes parts of evidence in the same way."""
-        self._save(name, lambda path: save_parts(path, parts))
+        self._save(name, parts_to_bytes(parts))
 
     def parts(self, name: str) -> dict[str, Part]:
         """Reads the parts that a unit wrote."""
         return load_parts(self.evidence_path(name))
 
-    def _save(self, name: str, write: Callable[[Path], None]) -> None:
+    def _save(self, name: str, data: bytes) -> None:
         path = self.evidence_path(name)
         path.parent.mkdir(mode=0o700, exist_ok=True)
-        temporary = path.with_suffix(".part")
-        write(temporary)
-        with temporary.open("rb") as written:
-            os.fsync(written.fileno())
-        temporary.replace(path)
+        atomic_write_bytes(path, data)
 
     def evidence(self, name: str) -> TokenScores:
         """Reads the evidence of a scoring unit."""

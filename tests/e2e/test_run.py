@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,9 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from prime_audit import load_results
-from tests.support import environment, run_cli, user, write_study, write_users
+from prime_audit.core import sole_writer
+from prime_audit.results import Metric
+from tests.support import environment, file_size_limit, run_cli, user, write_study, write_users
 
 FILES = {
     *("config.resolved.yaml", "journal.jsonl", "manifest.json", "results.json"),
@@ -142,7 +145,7 @@ def test_a_module_for_another_base_is_refused_with_both_shapes(home: Path) -> No
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_stopped_run_keeps_what_was_finished(number: signal.Signals, code: int, tmp_path: Path) -> None:
-    study = write_study(tmp_path)
+    study = write_study(tmp_path, gate={"rules": [{**LEAK, "max": 1.0}]})
     journal = tmp_path / "reports" / "small" / "journal.jsonl"
     command = [sys.executable, "-m", "prime_audit", "evaluate", str(study)]
     with subprocess.Popen(
@@ -164,11 +167,64 @@ def test_a_stopped_run_keeps_what_was_finished(number: signal.Signals, code: int
     assert "what was finished is kept" in rest
     kept = journal.read_text(encoding="utf-8").splitlines()
     assert len(kept) >= 3
-    assert not (tmp_path / "reports" / "small" / "results.json").exists()
+    # The unit in progress was finished, and nothing can be taken for the results of a whole run.
+    assert "stopping after the unit in progress" in rest
+    stopped = load_results(tmp_path / "reports" / "small")
+    assert (stopped.status, stopped.metrics) == ("cancelled", ())
+    assert run_cli("check", tmp_path / "reports" / "small", home=tmp_path).code == 4
     finished = run_cli("evaluate", study, home=tmp_path)
     assert finished.code == 0
     assert f"{len(kept)} finished units are reused" in finished.stderr
     assert journal.read_text(encoding="utf-8").splitlines()[: len(kept)] == kept
+
+
+def test_a_second_run_in_the_same_directory_is_refused(home: Path) -> None:
+    run = home / "reports" / "small"
+    before = {path: path.stat().st_mtime_ns for path in run.rglob("*")}
+    with sole_writer(run):
+        finished = run_cli("evaluate", home / "study.yaml", "--fresh", home=home)
+    assert finished.code == 2
+    assert "another process is running in this directory" in finished.stderr
+    before.pop(run / ".lock", None)
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+def test_a_full_disk_leaves_what_was_finished(tmp_path: Path) -> None:
+    study = write_study(tmp_path)
+    # More than a module takes, and less than the journal of the whole study.
+    with file_size_limit(30_000):
+        full = run_cli("evaluate", study, home=tmp_path)
+    assert full.code == 1, full.stderr
+    assert re.search(r"\(\d+ bytes needed, \d+ bytes free on the disk\)", full.stderr)
+    assert not [path for path in tmp_path.rglob("*") if path.suffix == ".tmp"]
+    finished = run_cli("evaluate", study, home=tmp_path)
+    assert finished.code == 0, finished.stderr
+
+
+def test_another_runs_units_are_reused_but_for_what_a_changed_option_concerns(home: Path) -> None:
+    own = {"permutations": 1000, "controls": ["base", "own-module"], "attacks": ["loss", "recall"]}
+    study = write_study(home, audit={**own, "passes": {"shots": 2}})
+    first = run_cli("evaluate", study, "--out", home / "one", home=home)
+    assert first.code == 0, first.stderr
+    write_study(home, audit={**own, "passes": {"shots": 3}})
+    second = run_cli("evaluate", study, "--out", home / "two", "--reuse", home / "one", home=home)
+    assert second.code == 0, second.stderr
+    computed = re.findall(r"^\[\d+/\d+\] (\S+) ", second.stderr, re.MULTILINE)
+    assert computed
+    assert all(name.startswith("pass/") for name in computed)
+    assert "finished units taken over from" in second.stderr
+    before, after = (_aucs(load_results(home / name).metrics) for name in ("one", "two"))
+    assert before["loss"] == after["loss"]
+    # The other run is only read.
+    assert load_results(home / "one").study.config_digest != load_results(home / "two").study.config_digest
+
+
+def _aucs(metrics: Iterable[Metric]) -> dict[str, list[float | None]]:
+    found: dict[str, list[float | None]] = {}
+    for metric in metrics:
+        if metric.id == "mia.auc" and metric.attack is not None:
+            found.setdefault(metric.attack, []).append(metric.value)
+    return found
 
 
 def test_equal_seeds_give_equal_bytes_and_others_do_not(tmp_path: Path) -> None:

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from pathlib import Path
 from typing import get_args
 
 import numpy as np
@@ -8,7 +9,6 @@ from numpy.typing import NDArray
 from prime_audit.config import OptimiserName, PrimeMethod
 from prime_audit.errors import ConfigError, IncompleteError
 from prime_audit.personalize.search import (
-    Recorded,
     SearchEnd,
     SearchSettings,
     check_budget,
@@ -16,7 +16,9 @@ from prime_audit.personalize.search import (
     minimise,
     population_of,
 )
+from prime_audit.personalize.search_log import Figures, SearchLog
 
+Floats = NDArray[np.float64]
 BEST = np.array([0.8, -0.2, 0.4])
 CMA = SearchSettings(optimiser="cma", budget=140, population=None, sigma=0.3, bound=1.5, seed=1)
 
@@ -124,24 +126,39 @@ def test_a_budget_below_one_generation_is_refused(budget: int, starts: int, need
     check_budget("cma", 13, None, 3, 6)
 
 
+def logged(log: SearchLog, settings: SearchSettings, stop_after: int | None = None) -> tuple[int, Floats]:
+    """Searches with a log; returns how many points were measured, and the recommendation."""
+    measured = 0
+
+    def loss(candidates: Floats) -> Floats:
+        def measure() -> list[Figures]:
+            nonlocal measured
+            if stop_after is not None and measured >= stop_after:
+                raise KeyboardInterrupt
+            measured += len(candidates)
+            return [{"u": [value]} for value in distances(candidates).tolist()]
+
+        return np.array([one["u"][0] for one in log.measured("search", candidates, measure)])
+
+    end = minimise(loss, 3, settings)
+    return measured, end.recommendation
+
+
 @pytest.mark.parametrize("optimiser", get_args(OptimiserName))
-def test_replaying_a_recorded_search_gives_the_same_points(optimiser: OptimiserName) -> None:
+def test_a_search_that_was_killed_goes_on_and_ends_alike(optimiser: OptimiserName, tmp_path: Path) -> None:
     settings = replace(CMA, optimiser=optimiser, budget=35)
-    generations, end = run(settings)
-    points = np.vstack(generations)
-    record = Recorded(points.tolist(), distances(points).tolist())
-    replayed = minimise(record, 3, settings)
-    assert record.replayed == 35
-    assert np.array_equal(replayed.recommendation, end.recommendation)
+    _, end = run(settings)
+    with pytest.raises(KeyboardInterrupt):
+        logged(SearchLog(tmp_path / "log"), settings, stop_after=14)
+    measured, recommendation = logged(SearchLog(tmp_path / "log"), settings)
+    assert measured == 35 - 14
+    assert np.array_equal(recommendation, end.recommendation)
+    assert logged(SearchLog(tmp_path / "log"), settings)[0] == 0
 
 
-def test_a_record_of_another_search_or_a_short_one_is_noticed() -> None:
-    points = np.vstack(run(CMA)[0])
-    with pytest.raises(IncompleteError, match="point 0 of the recorded search"):
-        minimise(Recorded(points.tolist(), distances(points).tolist()), 3, replace(CMA, seed=2))
-    changed = distances(points)
-    changed[3] += 1
-    with pytest.raises(IncompleteError, match="point 7 of the recorded search"):
-        minimise(Recorded(points.tolist(), changed.tolist()), 3, CMA)
-    with pytest.raises(IncompleteError, match="ends after 14 points"):
-        minimise(Recorded(points[:14].tolist(), distances(points[:14]).tolist()), 3, CMA)
+def test_a_record_of_another_search_is_noticed(tmp_path: Path) -> None:
+    logged(SearchLog(tmp_path / "log"), CMA)
+    with pytest.raises(IncompleteError, match="line 1: the search asks for other points"):
+        logged(SearchLog(tmp_path / "log"), replace(CMA, seed=2))
+    with pytest.raises(IncompleteError, match="line 1: the search asks for other points"):
+        SearchLog(tmp_path / "log").measured("selection", np.zeros((7, 3)), list)

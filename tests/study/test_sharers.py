@@ -53,7 +53,7 @@ def test_the_choice_for_a_target_ignores_the_other_targets(tmp_path: Path) -> No
         assert len(whole["pool"]) == 4
         for target in bench.dataset.targets:
             users = [u for u in bench.dataset.users if u.role != "target" or u.id == target.id]
-            alone = replace(bench, dataset=make_dataset(bench.dataset.task, users), _modules={})
+            alone = replace(bench, dataset=make_dataset(bench.dataset.task, users))
             assert work.select(alone) == {
                 "selected": {target.id: whole["selected"][target.id]},
                 "pool": whole["pool"],
@@ -91,7 +91,7 @@ def test_held_out_records_do_not_move_the_choice(tmp_path: Path) -> None:
             )
             for u in bench.dataset.users
         ]
-        other = replace(bench, dataset=make_dataset(bench.dataset.task, users), _modules={})
+        other = replace(bench, dataset=make_dataset(bench.dataset.task, users))
         assert work.select(other) == work.select(bench)
 
 

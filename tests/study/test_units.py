@@ -2,11 +2,19 @@ from pathlib import Path
 
 import pytest
 
-from prime_audit.study.executor import finished, run_units
+from prime_audit.core import Seeds
+from prime_audit.models import Batching
+from prime_audit.study.executor import Executor, InProcess
 from prime_audit.study.journal import Journal
 from prime_audit.study.progress import NO_PROGRESS
+from prime_audit.study.schedule import finished
+from prime_audit.study.schedule import run_units as schedule
 from prime_audit.study.store import Store
 from prime_audit.study.units import Output, Outputs, Unit, unit_key
+
+
+def run_units(units: list[Unit], journal: Journal, executor: Executor | None = None) -> dict[str, Output]:
+    return schedule(units, journal, NO_PROGRESS, executor or InProcess(Seeds(7), Batching()))
 
 
 def test_a_key_depends_on_name_part_and_needs() -> None:
@@ -32,9 +40,12 @@ def test_finished_units_do_not_run_again_and_outputs_reach_later_units(tmp_path:
         ran.append("second")
         return {"value": outputs["first"]["value"] + 1}
 
-    units = [Unit("first", "first", "k1", first), Unit("second", "second", "k2", second)]
-    run_units(units[:1], Journal(tmp_path / "j"), NO_PROGRESS)
-    outputs = run_units(units, Journal(tmp_path / "j"), NO_PROGRESS)
+    units = [
+        Unit("first", "first", "k1", first),
+        Unit("second", "second", "k2", second, needs=("first",)),
+    ]
+    run_units(units[:1], Journal(tmp_path / "j"))
+    outputs = run_units(units, Journal(tmp_path / "j"))
     assert ran == ["first", "second"]
     assert outputs["second"] == {"value": 3}
 
@@ -47,9 +58,9 @@ def test_a_unit_whose_artefact_was_deleted_runs_again(tmp_path: Path) -> None:
         return {}
 
     unit = Unit("score", "score", "k1", write, artefact)
-    run_units([unit], Journal(tmp_path / "j"), NO_PROGRESS)
+    run_units([unit], Journal(tmp_path / "j"))
     artefact.unlink()
-    run_units([unit], Journal(tmp_path / "j"), NO_PROGRESS)
+    run_units([unit], Journal(tmp_path / "j"))
     assert artefact.exists()
 
 
@@ -62,7 +73,7 @@ def test_a_unit_that_fails_leaves_the_earlier_ones_finished(tmp_path: Path) -> N
 
     units = [Unit("fine", "fine", "k1", fine), Unit("broken", "broken", "k2", broken)]
     with pytest.raises(RuntimeError):
-        run_units(units, Journal(tmp_path / "j"), NO_PROGRESS)
+        run_units(units, Journal(tmp_path / "j"))
     journal = Journal(tmp_path / "j")
     assert journal.get("k1") is not None
     assert journal.get("k2") is None
