@@ -124,8 +124,8 @@ def test_ids_are_unique_and_every_reference_inside_the_page_has_its_goal(page: s
 
 def test_every_figure_has_a_name_a_description_and_a_table(page: str) -> None:
     figures = re.findall(r"<figure>.*?</figure>", page, re.DOTALL)
-    # Two planes (sharers, targets), five attacks, one of scores, the budget and the front of one search.
-    assert len(figures) == 10
+    # Two planes (sharers, targets), four of five attacks, the scores, the budget and front of one search.
+    assert len(figures) == 9
     for figure in figures:
         assert re.search(r'<svg[^>]*role="img" aria-labelledby="[^"]+-title [^"]+-desc">', figure)
         assert re.search(r"<title id=[^>]*>[^<]{10,}</title><desc id=[^>]*>[^<]{40,}</desc>", figure)
@@ -225,7 +225,7 @@ def test_every_method_with_twelve_targets_and_forty_candidates_stays_under_the_l
 ) -> None:
     page = render_html(wide, manifest, gate)
     assert len(page.encode()) < 450_000
-    assert len(re.findall("<figure>", page)) == 2 + 5 + 1 + 4 + 2
+    assert len(re.findall("<figure>", page)) == 2 + 4 + 1 + 4 + 2
     assert page.count('<table class="heat">') == 13
     folded = re.sub(r"<details>.*?</details>", "", page, flags=re.DOTALL)
     assert '<table class="heat">' not in folded
