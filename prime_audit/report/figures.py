@@ -1,6 +1,6 @@
 """The drawings of the report. Each takes plain numbers and ids, and returns an SVG element."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -70,7 +70,28 @@ def _distance(point: PlanePoint) -> float:
     return abs(_x(point) - 0.5)
 
 
-def plane(name: str, title: str, description: str, points: Sequence[PlanePoint]) -> Markup:
+def across(points: Iterable[PlanePoint]) -> tuple[float, float]:
+    """Find the range of leakage that figures of one report share, so that places in them can be compared.
+
+    Args:
+        points: The methods of all figures.
+
+    Returns:
+        Its ends, with guessing inside and room for markers and labels.
+    """
+    known = [(point.leak, point.leak_ci) for point in points if point.leak is not None]
+    ends = [0.5, *(end for leak, ci in known for end in (leak, *((ci.low, ci.high) if ci else ())))]
+    room = max(0.16 * (max(ends) - min(ends)), 0.02)
+    return min(ends) - room, max(ends) + room
+
+
+def plane(
+    name: str,
+    title: str,
+    description: str,
+    points: Sequence[PlanePoint],
+    span: tuple[float, float] | None = None,
+) -> Markup:
     """Draw utility against leakage, with both intervals as crosses and the Pareto front as a line.
 
     Args:
@@ -79,6 +100,7 @@ def plane(name: str, title: str, description: str, points: Sequence[PlanePoint])
         description: The accessible description.
         points: The methods. Those that were not attacked stand in a strip of their own, at their utility. A
             thin line leads from a control to its method.
+        span: The ends of the axis of leakage; those of these points alone by default.
 
     Returns:
         The SVG element.
@@ -96,6 +118,8 @@ def plane(name: str, title: str, description: str, points: Sequence[PlanePoint])
         for point in points:
             _cross(strip if point.leak is None else axes, point)
         axes.margins(0.18, 0.15)
+        axes.set_xlim(span or across(points))
+        axes.locator_params(axis="x", nbins=7)
         axes.set_xlabel("AUC of the attack (nearer to 0.5 is better)")
         axes.tick_params(labelleft=False)
         strip.set(xlim=(-0.4, 2), xticks=[], xlabel="not attacked", ylabel="utility (higher is better)")

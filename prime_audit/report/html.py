@@ -37,8 +37,16 @@ def render_html(
             sections.append({"id": name, "heading": heading, "template": f"{name}.html.j2", "view": data})
     page = _environment().get_template("page.html.j2")
     return page.render(
-        title=title or f"Privacy audit: {results.study.name}", results=results, sections=sections
+        title=_title(title, results.study.name),
+        results=results,
+        sections=sections,
     )
+
+
+def _title(title: str | None, study: str) -> str:
+    """The title that a study states, or one with its name; never a blank one."""
+    stated = printable(title or "", _LONGEST_TEXT)
+    return stated or ": ".join(part for part in ("Privacy audit", printable(study, _LONGEST_TEXT)) if part)
 
 
 @cache

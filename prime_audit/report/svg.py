@@ -138,7 +138,7 @@ def to_svg(figure: Drawing, name: str, title: str, description: str) -> Markup:
     stream = io.StringIO()
     # `savefig` would draw twice, the first time only to lay out.
     metadata = {"Date": None, "Creator": None, "Format": None, "Type": None}
-    FigureCanvasSVG(figure).print_svg(stream, metadata=metadata)
+    FigureCanvasSVG(figure).print_svg(stream, metadata=metadata)  # type: ignore[no-untyped-call]
     text = stream.getvalue()
     body = text[text.index(">", text.index("<svg")) + 1 :]
     body = _DROPPED.sub("", body)

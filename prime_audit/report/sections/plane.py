@@ -1,6 +1,6 @@
 """The privacy-utility plane: what a method gives the target against what it gives away."""
 
-from prime_audit.report.figures import PlanePoint, pareto, plane
+from prime_audit.report.figures import PlanePoint, across, pareto, plane
 from prime_audit.report.parts import Figure, Table
 from prime_audit.report.source import Source
 from prime_audit.report.words import DASH, WHO, cell, family, interval, number
@@ -57,7 +57,11 @@ def _figure(source: Source, points: dict[str, PlanePoint], subject: Subject | No
     )
     name = f"plane-{subject or 'all'}"
     return Figure(
-        name, title, description, plane(name, title, description, shown), _table(source, shown, title)
+        name,
+        title,
+        description,
+        plane(name, title, description, shown, across(points.values())),
+        _table(source, shown, title),
     )
 
 
