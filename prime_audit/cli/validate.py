@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from prime_audit.cli.judging import check_look
 from prime_audit.cli.options import (
     DataOption,
     SeedOption,
@@ -64,6 +65,7 @@ def validate(
     from prime_audit.errors import IncompleteError
 
     config = load_study(study, with_sharers(overrides, sharers), seed, data)
+    check_look(config)
     # Only now: the study room brings in torch, and a wrong key should be answered at once.
     from prime_audit.study.inputs import load_dataset
     from prime_audit.study.plan import describe_plan

@@ -230,6 +230,13 @@ def test_validate_says_which_limits_no_run_of_this_size_can_keep(home: Path) -> 
     assert (kept.code, kept.stderr) == (0, "")
 
 
+@pytest.mark.parametrize("command", ["validate", "evaluate"])
+def test_a_stylesheet_is_checked_before_any_work(home: Path, command: str) -> None:
+    study = write_study(home, report={"stylesheet": "a {}\nb { background: url(x) }"})
+    refused(run_cli(command, study, home=home), r"report\.stylesheet: line 2: 'url\(\)' is refused")
+    assert not (home / "reports").exists()
+
+
 def test_validate_finds_the_same_faults(home: Path) -> None:
     path = write_users(home, {**user("s1"), "history": []})
     finished = run_cli("validate", write_study(home), "--data", path, home=home)

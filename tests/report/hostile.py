@@ -1,5 +1,7 @@
 """Texts that mean harm, and a run that is full of one."""
 
+from collections.abc import Mapping
+
 from prime_audit.results import Results
 
 HOSTILE = (
@@ -67,3 +69,12 @@ def with_text(results: Results, text: str) -> Results:
     coverage = {"requested": [text, text], "run": [], "failed": gaps, "skipped": gaps, "reverted": []}
     few = {"curves": document["curves"][:1], "distributions": [], "search": document["search"][14:16]}
     return Results.model_validate({**document, **few, "coverage": coverage}, strict=False)
+
+
+def full_of(text: str, manifest: Mapping[str, object]) -> dict[str, object]:
+    """A manifest with a text in place of everything it says, and in what a study may say of its report.
+
+    Words that no cleaning takes away keep parts from being left out.
+    """
+    look = {"title": text, "organisation": f"{text} ltd", "notes": f"{text} noted"}
+    return {**{key: text for key in manifest}, text: {text: [text]}, "study": {"report": look}}

@@ -14,7 +14,7 @@ from prime_audit.core import printable
 from prime_audit.gate import Gate
 from prime_audit.report import render_html
 from prime_audit.results import Results
-from tests.report.hostile import IN_RESULTS, with_text
+from tests.report.hostile import IN_RESULTS, full_of, with_text
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 CONTRAST = (Path(__file__).parent / "contrast.js").read_text(encoding="utf-8")
@@ -140,18 +140,26 @@ def test_the_checks_of_this_file_can_fail(opened: Opened, report: str) -> None:
 
 
 def test_hostile_texts_do_nothing_and_are_shown(opened: Opened, results: Results, manifest: Manifest) -> None:
-    plain = {key: "plain" for key in manifest} | {"p": {"p": ["p"]}}
     tags = "[...document.querySelectorAll('*')].map((element) => element.tagName).join()"
-    page = opened.show(render_html(with_text(results, "plain"), plain, title="plain"))
+    page = opened.show(render_html(with_text(results, "plain"), full_of("plain", manifest)))
     harmless = page.evaluate(tags)
     for text in IN_RESULTS:
-        bad = {key: text for key in manifest} | {text: {text: [text]}}
-        page = opened.show(render_html(with_text(results, text), bad, title=text))
+        page = opened.show(render_html(with_text(results, text), full_of(text, manifest)))
         assert page.evaluate(tags) == harmless, text[:50]
         assert opened.faults == [], text[:50]
         assert overflow(page) <= 0, text[:50]
         shown = page.evaluate("document.querySelector('h1').textContent")
-        assert shown == (printable(text, 500) or "Privacy audit"), text[:50]
+        assert shown == (printable(text) or "Privacy audit"), text[:50]
+
+
+@pytest.mark.parametrize("opened", [(1280, "light")], indirect=True, ids=str)
+def test_a_stylesheet_of_the_studys_takes_effect(opened: Opened, results: Results) -> None:
+    look = {"stylesheet": "h1 { color: rgb(1, 2, 3) } main > section { padding: 1px }", "notes": "Said."}
+    page = opened.show(render_html(results, {"study": {"report": look}}))
+    assert page.evaluate("getComputedStyle(document.querySelector('h1')).color") == "rgb(1, 2, 3)"
+    assert page.evaluate("getComputedStyle(document.querySelector('#verdict')).paddingLeft") == "1px"
+    assert opened.faults == []
+    assert violations(page) == []
 
 
 @pytest.mark.parametrize("opened", [(720, "dark")], indirect=True, ids=str)
