@@ -120,7 +120,7 @@ def plane(
         axes.margins(0.18, 0.15)
         axes.set_xlim(span or across(points))
         axes.locator_params(axis="x", nbins=7)
-        axes.set_xlabel("AUC of the attack (nearer to 0.5 is better)")
+        axes.set_xlabel("attack's AUC (nearer to 0.5 is better)")
         axes.tick_params(labelleft=False)
         strip.set(xlim=(-0.4, 2), xticks=[], xlabel="not attacked", ylabel="utility (higher is better)")
         figure.draw_without_rendering()
@@ -310,6 +310,8 @@ def _panels(count: int) -> tuple[list[Axes], Drawing]:
     """Start a drawing with `count` small panels in rows of three, and a legend of two entries."""
     rows = -(-count // _COLUMNS)
     figure = drawing(1.1 * rows + 0.3, 2)
+    # Heights have no labels, and what is read along one panel must not touch the next one's.
+    figure.subplots_adjust(left=0.04, right=0.96, wspace=0.25)
     grid = figure.subplots(rows, _COLUMNS, squeeze=False)
     panels = [axes for row in grid for axes in row]
     for spare in panels[count:]:

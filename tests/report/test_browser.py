@@ -107,7 +107,7 @@ def test_the_page_can_be_read_at_any_width_in_light_and_dark(opened: Opened, rep
     seen = page.evaluate(CONTRAST)
     assert seen["count"] > 500
     assert seen["found"] == []
-    assert [fault for fault in violations(page) if fault["impact"] in ("serious", "critical")] == []
+    assert violations(page) == []
 
 
 @pytest.mark.parametrize("opened", [(1280, "light"), (1280, "dark")], indirect=True, ids=str)
