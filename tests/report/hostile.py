@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from prime_audit.gate import Against, Gate
 from prime_audit.results import Results
 
 HOSTILE = (
@@ -78,3 +79,10 @@ def full_of(text: str, manifest: Mapping[str, object]) -> dict[str, object]:
     """
     look = {"title": text, "organisation": f"{text} ltd", "notes": f"{text} noted"}
     return {**{key: text for key in manifest}, text: {text: [text]}, "study": {"report": look}}
+
+
+def judged_with(text: str, gate: Gate) -> Gate:
+    """A gate that has a text in every place that takes one."""
+    rules = tuple(rule.model_copy(update={"reason": text, "test": text}) for rule in gate.rules)
+    against = Against(digest="d", runs=5, reason=text, same_study=False, differs=(text,))
+    return gate.model_copy(update={"rules": rules, "baseline": against})

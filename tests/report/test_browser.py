@@ -14,7 +14,7 @@ from prime_audit.core import printable
 from prime_audit.gate import Gate
 from prime_audit.report import render_html
 from prime_audit.results import Results
-from tests.report.hostile import IN_RESULTS, full_of, with_text
+from tests.report.hostile import IN_RESULTS, full_of, judged_with, with_text
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 CONTRAST = (Path(__file__).parent / "contrast.js").read_text(encoding="utf-8")
@@ -139,12 +139,18 @@ def test_the_checks_of_this_file_can_fail(opened: Opened, report: str) -> None:
     assert {"image-alt", "color-contrast"} <= {fault["id"] for fault in violations(page)}
 
 
-def test_hostile_texts_do_nothing_and_are_shown(opened: Opened, results: Results, manifest: Manifest) -> None:
+def test_hostile_texts_do_nothing_and_are_shown(
+    opened: Opened, results: Results, manifest: Manifest, gate: Gate
+) -> None:
     tags = "[...document.querySelectorAll('*')].map((element) => element.tagName).join()"
-    page = opened.show(render_html(with_text(results, "plain"), full_of("plain", manifest)))
+    page = opened.show(
+        render_html(with_text(results, "plain"), full_of("plain", manifest), judged_with("plain", gate))
+    )
     harmless = page.evaluate(tags)
     for text in IN_RESULTS:
-        page = opened.show(render_html(with_text(results, text), full_of(text, manifest)))
+        page = opened.show(
+            render_html(with_text(results, text), full_of(text, manifest), judged_with(text, gate))
+        )
         assert page.evaluate(tags) == harmless, text[:50]
         assert opened.faults == [], text[:50]
         assert overflow(page) <= 0, text[:50]

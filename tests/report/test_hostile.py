@@ -7,10 +7,10 @@ from xml.etree import ElementTree
 
 import pytest
 
-from prime_audit.gate import Against, Gate
+from prime_audit.gate import Gate
 from prime_audit.report import render_console, render_gate, render_junit, render_markdown
 from prime_audit.results import Results
-from tests.report.hostile import HOSTILE
+from tests.report.hostile import HOSTILE, judged_with
 
 
 @pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
@@ -25,9 +25,7 @@ def test_markdown_and_xml_stay_well_formed(
             ),
         }
     )
-    rules = tuple(rule.model_copy(update={"reason": text, "test": text}) for rule in gate.rules)
-    against = Against(digest="d", runs=5, reason=text, same_study=False, differs=(text,))
-    judged = gate.model_copy(update={"rules": rules, "baseline": against})
+    judged = judged_with(text, gate)
     junit, markdown = (render(bad, manifest, judged) for render in (render_junit, render_markdown))
     root = ElementTree.fromstring(junit.encode())  # noqa: S314 - our own text
     suites = {"testsuites", "testsuite", "testcase", "failure", "error", "skipped", "system-out"}

@@ -12,7 +12,7 @@ from prime_audit.gate import Gate
 from prime_audit.report import render_html
 from prime_audit.report.html import _environment
 from prime_audit.results import Coverage, Curve, Gap, Method, Metric, Results
-from tests.report.hostile import IN_RESULTS, full_of, with_text
+from tests.report.hostile import IN_RESULTS, full_of, judged_with, with_text
 
 Manifest = Mapping[str, object]
 
@@ -138,16 +138,18 @@ def test_a_bare_run_without_gate_manifest_attacks_or_figures_renders(results: Re
 
 
 @pytest.fixture(scope="module")
-def harmless(results: Results, manifest: Manifest) -> Outline:
+def harmless(results: Results, manifest: Manifest, gate: Gate) -> Outline:
     """The page that hostile texts must not change the structure of."""
-    return outline(render_html(with_text(results, "plain"), full_of("plain", manifest)))
+    return outline(
+        render_html(with_text(results, "plain"), full_of("plain", manifest), judged_with("plain", gate))
+    )
 
 
 @pytest.mark.parametrize("hostile", IN_RESULTS, ids=range(len(IN_RESULTS)))
 def test_text_from_outside_stays_text(
-    results: Results, manifest: Manifest, harmless: Outline, hostile: str
+    results: Results, manifest: Manifest, gate: Gate, harmless: Outline, hostile: str
 ) -> None:
-    page = render_html(with_text(results, hostile), full_of(hostile, manifest))
+    page = render_html(with_text(results, hostile), full_of(hostile, manifest), judged_with(hostile, gate))
     seen = outline(page)
     assert seen.tags == harmless.tags
     assert [name for name, _ in seen.attributes] == [name for name, _ in harmless.attributes]
