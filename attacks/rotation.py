@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.linalg import eigh
+import scipy
 
 from attacks.arrays import FloatArray
 from attacks.changes import Change, Factors, layers_of
@@ -45,7 +45,7 @@ def unrotated(merged: Change, pool: Sequence[Change]) -> Change | None:
             total += gram / max(float(np.trace(gram)), np.finfo(float).tiny)
             outside += (gram - inside) / max(float(np.trace(gram)), np.finfo(float).tiny)
     total += _RIDGE * np.trace(total) / count * np.eye(count)
-    weights = eigh(outside, total, subset_by_index=[0, 0])[1][:, 0]
+    weights = scipy.linalg.eigh(outside, total, subset_by_index=[0, 0])[1][:, 0]
     weights = weights * np.sign(weights[np.abs(weights).argmax()])
     return _turned(merged, pool, layers, weights)
 

@@ -8,8 +8,8 @@ pass through the same merge, its weights and the other sharers' modules: the mer
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from scipy.special import log_ndtr
-from scipy.stats import t as student
 
 from attacks.arrays import BoolArray, FloatArray
 from attacks.base import Attack
@@ -208,7 +208,7 @@ def posterior_log_density(
     shift = PRIOR_MEAN_WEIGHT * side.count * (side.mean - prior_mean) ** 2 / (2 * weight)
     rate = prior_variance + side.squares / 2 + shift
     scale = np.sqrt(rate * (weight + 1) / (shape * weight))
-    return np.asarray(student.logpdf(values, 2 * shape, location, scale), dtype=np.float64)
+    return np.asarray(scipy.stats.t.logpdf(values, 2 * shape, location, scale), dtype=np.float64)
 
 
 def bavaria(evidence: Evidence) -> FloatArray:

@@ -58,3 +58,11 @@ def test_importing_the_library_and_reading_results_loads_no_torch() -> None:
     code += "print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_judging_and_reporting_load_nothing_that_takes_long() -> None:
+    code = "import sys, prime_audit.gate, prime_audit.report; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    slow = {"torch", "transformers", "sklearn", "pandas", "matplotlib.pyplot", "matplotlib.typing"}
+    slow |= {f"scipy.{part}" for part in ("stats", "optimize", "integrate", "spatial", "linalg")}
+    assert not slow & set(done.stdout.split())

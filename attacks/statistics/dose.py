@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import ttest_1samp
+import scipy
 
 from attacks.arrays import FloatArray
 from attacks.statistics.auc import mid_ranks
@@ -100,7 +100,7 @@ def dose_response(
         return DoseResponse(estimate, _permuted_p(kept, values, rng, draws), "permutation within users")
     if estimate.interval is None:
         return DoseResponse(estimate, None, f"no test: a t test needs {FEWEST_UNITS} users that differ")
-    p = float(ttest_1samp(values, 0.0, alternative="greater").pvalue)
+    p = float(scipy.stats.ttest_1samp(values, 0.0, alternative="greater").pvalue)
     return DoseResponse(estimate, p, f"t test over {len(kept)} users")
 
 

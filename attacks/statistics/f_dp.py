@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from statistics import NormalDist
 
-from scipy.optimize import brentq
+import scipy
 from scipy.special import log_ndtr
 
 from attacks.arrays import FloatArray
@@ -41,7 +41,9 @@ def gaussian_epsilon(mu: float, delta: float) -> float:
     high = 1.0
     while _log_delta(high, mu) > math.log(delta):
         high *= 2
-    return float(brentq(lambda e: _log_delta(e, mu) - math.log(delta), 0.0, high, xtol=_TOLERANCE))
+    return float(
+        scipy.optimize.brentq(lambda e: _log_delta(e, mu) - math.log(delta), 0.0, high, xtol=_TOLERANCE)
+    )
 
 
 def gaussian_mu(epsilon: float, delta: float) -> float:
@@ -66,7 +68,11 @@ def gaussian_mu(epsilon: float, delta: float) -> float:
         high *= 2
     if low == high:
         return low
-    return float(brentq(lambda mu: _log_delta(epsilon, mu) - math.log(delta), low, high, xtol=_TOLERANCE))
+    return float(
+        scipy.optimize.brentq(
+            lambda mu: _log_delta(epsilon, mu) - math.log(delta), low, high, xtol=_TOLERANCE
+        )
+    )
 
 
 def _log_delta(epsilon: float, mu: float) -> float:

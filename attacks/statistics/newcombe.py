@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from scipy.optimize import brentq
+import scipy
 from scipy.special import ndtri
 
 # Keeps the search away from the trivial root at an estimate of 0 or 1 itself.
@@ -39,6 +39,6 @@ def newcombe_limits(value: float, sizes: Sequence[tuple[int, int]], level: float
         variance = sum(newcombe_variance(truth, m, n) for m, n in sizes) / len(sizes) ** 2
         return float((value - truth) ** 2 - z**2 * variance)
 
-    low = float(brentq(excess, 0, value * (1 - _STEP))) if value > 0 else 0.0
-    high = float(brentq(excess, value + (1 - value) * _STEP, 1)) if value < 1 else 1.0
+    low = float(scipy.optimize.brentq(excess, 0, value * (1 - _STEP))) if value > 0 else 0.0
+    high = float(scipy.optimize.brentq(excess, value + (1 - value) * _STEP, 1)) if value < 1 else 1.0
     return low, high

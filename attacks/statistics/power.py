@@ -2,8 +2,7 @@
 
 import math
 
-from scipy.special import ndtri
-from scipy.stats import beta
+from scipy.special import betaincinv, ndtri
 
 from attacks.statistics.estimate import Estimate, Interval
 
@@ -26,8 +25,8 @@ def clopper_pearson(count: float, total: int, level: float = 0.95, *, one_sided:
     if not 0 <= count <= total or total < 1:
         raise ValueError(f"count: {count} of {total} is no rate")
     tail = 1 - level if one_sided else (1 - level) / 2
-    low = float(beta.ppf(tail, count, total - count + 1)) if count else 0.0
-    high = float(beta.ppf(1 - tail, count + 1, total - count)) if count < total else 1.0
+    low = float(betaincinv(count, total - count + 1, tail)) if count else 0.0
+    high = float(betaincinv(count + 1, total - count, 1 - tail)) if count < total else 1.0
     return Interval(low, high, level, "Clopper-Pearson, one-sided" if one_sided else "Clopper-Pearson")
 
 

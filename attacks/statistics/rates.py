@@ -3,7 +3,7 @@
 import math
 
 import numpy as np
-from scipy.spatial import ConvexHull
+import scipy
 
 from attacks.arrays import FloatArray
 from attacks.statistics.auc import delong_placements
@@ -104,7 +104,7 @@ def hull_auc(members: FloatArray, nonmembers: FloatArray) -> float:
     """
     curve = np.column_stack(roc(members, nonmembers))
     # With the corner below the curve as a further point, the hull is all that lies under the curve's own.
-    return float(ConvexHull(np.vstack([curve, [1.0, 0.0]])).volume)
+    return float(scipy.spatial.ConvexHull(np.vstack([curve, [1.0, 0.0]])).volume)
 
 
 def nonmembers_needed(rate: float) -> int:

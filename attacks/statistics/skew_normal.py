@@ -4,8 +4,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.integrate import quad
-from scipy.optimize import minimize
+import scipy
 from scipy.special import log_ndtr, ndtr, owens_t
 
 from attacks.arrays import FloatArray
@@ -51,7 +50,9 @@ class SkewNormal:
         start = (value - self.location) / self.scale
         peak = self._log_density(start)
         # The density is log-concave, so beyond its mode it falls off at least as fast as at the start.
-        area, _ = quad(lambda step: math.exp(self._log_density(start + step) - peak), 0, math.inf)
+        area, _ = scipy.integrate.quad(
+            lambda step: math.exp(self._log_density(start + step) - peak), 0, math.inf
+        )
         return peak + math.log(area)
 
     def _log_density(self, z: float) -> float:
@@ -101,7 +102,7 @@ def fit_skew_normal(values: FloatArray) -> SkewNormal:
     if not deviation > 1e-12 * max(1.0, abs(mean)):
         raise ValueError("values: all are equal, so no distribution can be fitted")
     z = (values - mean) / deviation
-    found = minimize(
+    found = scipy.optimize.minimize(
         _loss,
         _moments(z),
         args=(z,),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from prime_audit.cli.check import BaselineOption
-from prime_audit.cli.judging import judge_and_write, raise_verdict
+from prime_audit.cli.judging import check_look, judge_and_write, raise_verdict
 from prime_audit.cli.options import (
     DataOption,
     SeedOption,
@@ -79,6 +79,7 @@ def evaluate(
     from prime_audit.errors import ConfigError
     from prime_audit.gate import read_baseline
 
+    check_look(config)
     # A baseline that cannot be read is better known before hours of work than after them.
     against = read_baseline(baseline) if baseline is not None else None
     if against is not None and not config.gate.rules:

@@ -8,8 +8,24 @@ from typing import TYPE_CHECKING
 from prime_audit.errors import GateFailure, IncompleteError, OutputError
 
 if TYPE_CHECKING:
+    from prime_audit.config import StudyConfig
     from prime_audit.gate import Baseline, Gate, Rule, Run
     from prime_audit.results import Results
+
+
+def check_look(config: "StudyConfig") -> None:
+    """Refuse a stylesheet before the work, and not after it.
+
+    Args:
+        config: The study.
+
+    Raises:
+        ConfigError: The report could not be written with it.
+    """
+    if config.report.stylesheet is not None:
+        from prime_audit.report import checked_stylesheet
+
+        checked_stylesheet(config.report.stylesheet)
 
 
 def judge_and_write(

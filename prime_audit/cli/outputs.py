@@ -1,6 +1,5 @@
 """Writes what is computed from results.json, manifest.json and gate.json."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,7 +33,7 @@ def write_outputs(run_dir: Path, results: "Results", gate: "Gate | None") -> lis
     if not isinstance(manifest, dict):
         raise DataError(f"{run_dir / 'manifest.json'}: this is not a manifest", hint="run the study again")
     texts = (
-        render_html(results, manifest, gate, title=_title(manifest)),
+        render_html(results, manifest, gate),
         render_markdown(results, manifest, gate),
         render_junit(results, manifest, gate),
     )
@@ -42,10 +41,3 @@ def write_outputs(run_dir: Path, results: "Results", gate: "Gate | None") -> lis
     for path, text in zip(paths, texts, strict=True):
         atomic_write_text(path, text)
     return paths
-
-
-def _title(manifest: Mapping[str, object]) -> str | None:
-    """Return the report's title as the study states it."""
-    study = manifest.get("study")
-    section = study.get("report") if isinstance(study, dict) else None
-    return section.get("title") if isinstance(section, dict) else None

@@ -1,9 +1,11 @@
 """`prime-audit validate`: check a study and its data without computing anything."""
 
-from typing import Annotated
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from prime_audit.cli.judging import check_look
 from prime_audit.cli.options import (
     DataOption,
     SeedOption,
@@ -12,6 +14,10 @@ from prime_audit.cli.options import (
     StudyArgument,
     with_sharers,
 )
+
+if TYPE_CHECKING:
+    from prime_audit.config import StudyConfig
+    from prime_audit.data import Dataset
 
 _STAGES = {
     "adapt": "task adaptation of the base",
@@ -52,11 +58,16 @@ def validate(
     seed: SeedOption = None,
     plan: Annotated[bool, typer.Option("--plan", help="Count the units of work by stage.")] = False,
 ) -> None:
-    """Check a study file and its data; every fault is listed."""
+    """Check a study file and its data; every fault is listed.
+
+    Exit code 4: a limit of the gate cannot be met with so few records.
+    """
     from prime_audit.config import load_study
     from prime_audit.core import plural
+    from prime_audit.errors import IncompleteError
 
     config = load_study(study, with_sharers(overrides, sharers), seed, data)
+    check_look(config)
     # Only now: the study room brings in torch, and a wrong key should be answered at once.
     from prime_audit.study.inputs import load_dataset
     from prime_audit.study.plan import describe_plan
@@ -80,3 +91,35 @@ def validate(
         for stage, count in stages:
             typer.echo(f"{count:6d}  {stage:{width}}  {_STAGES.get(stage, '')}".rstrip())
         typer.echo(f"{sum(count for _, count in stages):6d}  units in all")
+    if beyond := list(_out_of_reach(config, dataset)):
+        raise IncompleteError(
+            f"gate: {plural(len(beyond), 'limit')} cannot be met with so few records: {'; '.join(beyond)}",
+            hint="take more records or sharers, or a limit that they can keep",
+        )
+
+
+def _out_of_reach(config: "StudyConfig", dataset: "Dataset") -> Iterator[str]:
+    """Name the limits on a leak that no run of this size can keep, with the records that they need."""
+    from prime_audit.gate import records_short
+    from prime_audit.personalize import METHODS
+    from prime_audit.study.inputs import draw_design
+
+    design = draw_design(config, dataset)
+    # At most these: which sharers are merged, and so attacked, is known only once the base is adapted.
+    flips = {
+        "sharer": [flip for user in dataset.sharers for flip in design.audited_flips(user.id)],
+        "target": [flip for user in dataset.targets for flip in design.audited_flips(user.id)],
+    }
+    for rule in config.gate.rules:
+        if rule.metric != "mia.auc" or rule.max is None or rule.slice is not None:
+            continue
+        asked = [m for m in config.methods if rule.method in (None, m.id)]
+        for subject in sorted({METHODS[method.kind].subject or "" for method in asked} & set(flips)):
+            members = sum(flips[subject])
+            others = len(flips[subject]) - members
+            needed = records_short(rule.max, members, others)
+            if needed is not None:
+                yield (
+                    f"mia.auc of {rule.method or 'every method'} at most {rule.max:g} needs {needed} members "
+                    f"and as many non-members of {subject}s, and there are {members} and {others}"
+                )

@@ -219,13 +219,18 @@ class GateConfig(Section):
 
 
 class ReportConfig(Section):
-    """What the report says of itself, and whether the run keeps what the models said.
+    """What the report says of itself and how it looks, and whether the run keeps what the models said.
+
+    `notes` are paragraphs, with blank lines between them. `stylesheet` is CSS that follows the page's own.
 
     `include_samples` (--include-samples) writes predictions/, one file per method in LaMP's submission
     format: the answers to the targets' queries, readable by their owner alone and in no report.
     """
 
-    title: str | None = None
+    title: Annotated[str, Field(max_length=200)] | None = None
+    organisation: Annotated[str, Field(max_length=200)] | None = None
+    notes: Annotated[str, Field(max_length=4000)] | None = None
+    stylesheet: str | None = None
     include_samples: bool = False
 
 

@@ -26,11 +26,16 @@ def printable(text: str, limit: int = 200) -> str:
     Returns:
         One line of at most `limit` characters.
     """
+    # Most texts hold nothing to take out.
+    line = (text if text.isprintable() else _cleaned(text)).strip()
+    return line if len(line) <= limit else line[: max(limit - 1, 0)] + "…"
+
+
+def _cleaned(text: str) -> str:
     kept = []
     for char in _TERMINAL.sub("", text):
         if char in _SPACES:
             kept.append(" ")
         elif char not in _BIDI and unicodedata.category(char) not in {"Cc", "Cs"}:
             kept.append(char)
-    line = "".join(kept).strip()
-    return line if len(line) <= limit else line[: max(limit - 1, 0)] + "…"
+    return "".join(kept)

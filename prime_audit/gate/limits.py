@@ -58,6 +58,27 @@ def keeps(metric: Metric, side: Literal["min", "max"], limit: float) -> Outcome:
     return Outcome("fail", why, bound)
 
 
+def records_short(limit: float, members: int, nonmembers: int, level: float = 0.95) -> int | None:
+    """Say how many records the upper limit on an AUC needs, where so few cannot keep it.
+
+    Args:
+        limit: The greatest AUC that is allowed.
+        members: Records that were trained on.
+        nonmembers: Records that were held out.
+        level: Coverage of the interval that the limit is judged on.
+
+    Returns:
+        Members that are needed, with as many non-members; None where these suffice. Where nothing leaks, the
+        upper end of the interval then keeps the limit nine times in ten.
+    """
+    tail = (1 - level) / 2
+    if not members or not nonmembers or not 0.5 < limit < 1:
+        return None
+    if detectable_auc(members, nonmembers, _POWER, tail) <= limit:
+        return None
+    return records_needed(limit, _POWER, tail)
+
+
 def is_auc(metric: Metric) -> bool:
     """Say whether one half is what chance gives."""
     return metric.id.startswith("mia.auc")
@@ -78,11 +99,7 @@ def _needed(metric: Metric, limit: float, level: float) -> int | None:
     if n is None:
         return None
     if is_auc(metric):
-        if not n.members or not n.nonmembers or not 0.5 < limit < 1:
-            return None
-        if detectable_auc(n.members, n.nonmembers, _POWER, tail) <= limit:
-            return None
-        return records_needed(limit, _POWER, tail)
+        return records_short(limit, n.members or 0, n.nonmembers or 0, level)
     exact = metric.ci is not None and metric.ci.how == "Clopper-Pearson"
     if not exact or not n.members or not 0 < limit < 1:
         return None

@@ -1,14 +1,15 @@
 """The drawings of the report. Each takes plain numbers and ids, and returns an SVG element."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from markupsafe import Markup
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 
-from prime_audit.report.svg import CYCLE, LINE, MUTED, SHADE, drawing, style, to_svg
+from prime_audit.report.svg import CYCLE, LINE, MUTED, SHADE, drawing, legend, style, to_svg
 from prime_audit.results import CI, Curve, Distribution
 
 # One colour and one marker per family, so that neither is needed to read the other.
@@ -29,7 +30,6 @@ _SPOTS: tuple[tuple[int, int, Literal["left", "right"]], ...] = tuple(
 )
 _Box = tuple[float, float, float, float]  # left, lower, right and upper end
 _MANY = 8
-_WIDTH = 4.6
 _COLUMNS = 3
 
 
@@ -70,7 +70,28 @@ def _distance(point: PlanePoint) -> float:
     return abs(_x(point) - 0.5)
 
 
-def plane(name: str, title: str, description: str, points: Sequence[PlanePoint]) -> Markup:
+def across(points: Iterable[PlanePoint]) -> tuple[float, float]:
+    """Find the range of leakage that figures of one report share, so that places in them can be compared.
+
+    Args:
+        points: The methods of all figures.
+
+    Returns:
+        Its ends, with guessing inside and room for markers and labels.
+    """
+    known = [(point.leak, point.leak_ci) for point in points if point.leak is not None]
+    ends = [0.5, *(end for leak, ci in known for end in (leak, *((ci.low, ci.high) if ci else ())))]
+    room = max(0.16 * (max(ends) - min(ends)), 0.02)
+    return min(ends) - room, max(ends) + room
+
+
+def plane(
+    name: str,
+    title: str,
+    description: str,
+    points: Sequence[PlanePoint],
+    span: tuple[float, float] | None = None,
+) -> Markup:
     """Draw utility against leakage, with both intervals as crosses and the Pareto front as a line.
 
     Args:
@@ -79,6 +100,7 @@ def plane(name: str, title: str, description: str, points: Sequence[PlanePoint])
         description: The accessible description.
         points: The methods. Those that were not attacked stand in a strip of their own, at their utility. A
             thin line leads from a control to its method.
+        span: The ends of the axis of leakage; those of these points alone by default.
 
     Returns:
         The SVG element.
@@ -86,7 +108,7 @@ def plane(name: str, title: str, description: str, points: Sequence[PlanePoint])
     attacked = [point for point in points if point.leak is not None]
     front = pareto(points)
     with style():
-        figure = drawing(_WIDTH, 3.7 if len(points) <= _MANY else 4.9)
+        figure = drawing(3.7 if len(points) <= _MANY else 4.9)
         strip, axes = figure.subplots(1, 2, sharey=True, width_ratios=(2, 5))
         axes.axvline(0.5, color=MUTED, linewidth=1, linestyle=(0, (2, 2)))
         over = axes.get_xaxis_transform()
@@ -96,7 +118,9 @@ def plane(name: str, title: str, description: str, points: Sequence[PlanePoint])
         for point in points:
             _cross(strip if point.leak is None else axes, point)
         axes.margins(0.18, 0.15)
-        axes.set_xlabel("AUC of the attack (nearer to 0.5 is better)")
+        axes.set_xlim(span or across(points))
+        axes.locator_params(axis="x", nbins=7)
+        axes.set_xlabel("attack's AUC (nearer to 0.5 is better)")
         axes.tick_params(labelleft=False)
         strip.set(xlim=(-0.4, 2), xticks=[], xlabel="not attacked", ylabel="utility (higher is better)")
         figure.draw_without_rendering()
@@ -220,10 +244,10 @@ def roc(name: str, title: str, description: str, curves: Mapping[int, tuple[str,
     resolvable = min(max(limits, default=0.01), 0.5)
     floor = resolvable / 3
     with style():
-        figure = drawing(_WIDTH, 3.9)
+        figure = drawing(3.5, len(curves) + 1)
         axes = figure.subplots()
         axes.axvspan(floor, resolvable, color=SHADE, linewidth=0)
-        axes.text(floor * 1.05, 0.93, "too few records", fontsize=8, color=MUTED, va="top")
+        axes.text(floor * 1.05, 0.93, "too few\nrecords", fontsize=8, color=MUTED, va="top")
         axes.plot([floor, 1], [floor, 1], color=MUTED, linewidth=1, linestyle=(0, (2, 2)), label="guessing")
         for index, (label, curve) in sorted(curves.items(), key=lambda entry: entry[0]):
             colour, dashes = line_look(index)
@@ -242,7 +266,7 @@ def roc(name: str, title: str, description: str, curves: Mapping[int, tuple[str,
         axes.minorticks_off()
         axes.set_xlabel("false positive rate")
         axes.set_ylabel("true positive rate")
-        figure.legend(loc="outside lower center", ncols=3)
+        legend(figure, _labelled([axes]))
         return to_svg(figure, name, title, description)
 
 
@@ -278,21 +302,23 @@ def distributions(
         The SVG element; heights are shares of each group.
     """
     with style():
-        panels, figure = _panels(len(entries), height=1.15)
+        panels, figure = _panels(len(entries))
         for axes, entry, label in zip(panels, entries, labels, strict=True):
             axes.stairs(_shares(entry.nonmember), entry.edges, fill=True, color=LINE, label="held out")
             axes.stairs(_shares(entry.member), entry.edges, color=CYCLE[1], linewidth=1.5, label="trained on")
-            axes.set_title(label)
+            axes.set_title(label, fontsize=8)
             axes.set_yticks([])
             axes.locator_params(axis="x", nbins=3)
-        _legend(figure, panels)
+        legend(figure, _labelled(panels))
         return to_svg(figure, name, title, description)
 
 
-def _panels(count: int, height: float) -> tuple[list[Axes], Drawing]:
-    """Start a drawing with `count` small panels in rows of three; `height` is inches per row."""
+def _panels(count: int) -> tuple[list[Axes], Drawing]:
+    """Start a drawing with `count` small panels in rows of three, and a legend of two entries."""
     rows = -(-count // _COLUMNS)
-    figure = drawing(_WIDTH, height * rows + 0.6)
+    figure = drawing(1.1 * rows + 0.3, 2)
+    # Heights have no labels, and what is read along one panel must not touch the next one's.
+    figure.subplots_adjust(left=0.04, right=0.96, wspace=0.25)
     grid = figure.subplots(rows, _COLUMNS, squeeze=False)
     panels = [axes for row in grid for axes in row]
     for spare in panels[count:]:
@@ -300,11 +326,10 @@ def _panels(count: int, height: float) -> tuple[list[Axes], Drawing]:
     return panels[:count], figure
 
 
-def _legend(figure: Drawing, panels: Sequence[Axes]) -> None:
-    """One legend for all panels, each label once."""
+def _labelled(panels: Sequence[Axes]) -> dict[str, Artist]:
+    """What a legend for all panels explains, each label once."""
     pairs = [pair for axes in panels for pair in zip(*axes.get_legend_handles_labels(), strict=True)]
-    handles = {label: handle for handle, label in pairs}
-    figure.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=3)
+    return {label: handle for handle, label in pairs}
 
 
 def _shares(counts: Sequence[int]) -> list[float]:

@@ -1,10 +1,12 @@
 """What a run comes to, in one line: what is broken first, then the gate, then the findings."""
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from prime_audit.core import plural
+from prime_audit.gate import Gate
 from prime_audit.report.source import Source
 from prime_audit.report.words import (
     FINDING_WORDS,
@@ -21,12 +23,22 @@ _MOST_NAMES = 8
 
 @dataclass(frozen=True)
 class Headline:
-    """The first thing a reader sees: `tone` picks the colour, the words say everything without it."""
+    """The first thing a reader sees: `tone` picks the colour, the words say everything without it.
+
+    What follows the words is in three parts: `before`, the strongest case in figures, and `after`.
+    """
 
     tone: Literal["bad", "warn", "good", "plain"]
     icon: str
     words: str
-    detail: str
+    before: str = ""
+    strongest: str = ""
+    after: str = ""
+
+    @property
+    def detail(self) -> str:
+        """Everything that follows the words, in one line."""
+        return " ".join(part for part in (self.before, self.strongest, self.after) if part)
 
 
 def headline(source: Source) -> Headline:
@@ -42,33 +54,31 @@ def headline(source: Source) -> Headline:
     if source.broken:
         faults = plural(source.faults, "failure")
         detail = f"The run is {source.results.status}, with {faults}. {found.words}."
-        return Headline("warn", "!", "Incomplete: do not read this run as a clean one", detail)
+        return Headline("warn", "!", "Incomplete: do not read this run as a clean one", before=detail)
     gate = source.gate
     if gate is None or (not gate.rules and gate.verdict == "pass"):
         return found
-    counts = {
-        verdict: sum(rule.verdict == verdict for rule in gate.rules)
-        for verdict in ("pass", "warn", "fail", "error")
-    }
-    if gate.verdict == "fail":
-        return Headline(
-            "bad",
-            "✖",
-            f"Gate failed: {counts['fail']} of {plural(len(gate.rules), 'limit')} broken",
-            f"{found.words}. {found.detail}",
-        )
-    if gate.verdict == "error":
-        return Headline(
-            "warn",
-            "!",
-            f"Gate not judged: {counts['error']} of {plural(len(gate.rules), 'limit')} could not be checked",
-            f"{found.words}. {found.detail}",
-        )
+    return _judged(found, gate)
+
+
+def _judged(found: Headline, gate: Gate) -> Headline:
+    """The headline with what the gate says of it."""
+    counts = Counter(rule.verdict for rule in gate.rules)
+    limits = plural(len(gate.rules), "limit")
+    if gate.verdict in ("fail", "error"):
+        before = " ".join(part for part in (f"{found.words}.", found.before) if part)
+        if gate.verdict == "fail":
+            words = f"Gate failed: {counts['fail']} of {limits} broken"
+            return replace(found, tone="bad", icon="✖", words=words, before=before)
+        words = f"Gate not judged: {counts['error']} of {limits} could not be checked"
+        return replace(found, tone="warn", icon="!", words=words, before=before)
     warned = f", with {plural(counts['warn'], 'warning')}" if counts["warn"] else ""
-    tone = found.tone if found.tone in ("bad", "warn") else "good"
-    return Headline(
-        tone, found.icon if tone != "good" else "✔", f"Gate passed{warned}. {found.words}", found.detail
-    )
+    if found.tone == "plain":
+        return replace(found, tone="good", icon="✔", words=f"Gate passed{warned}. {found.words}")
+    # What was found comes first: a gate that passed says that limits were kept, and not that nothing leaks.
+    kept = "The gate passed: the limits that were set are kept. That does not say that nothing leaks."
+    after = " ".join(part for part in (found.after, kept) if part)
+    return replace(found, words=f"{found.words}. Gate passed{warned}", after=after)
 
 
 def _found(source: Source) -> Headline:
@@ -77,20 +87,21 @@ def _found(source: Source) -> Headline:
     count = {verdict: sum(entry.verdict == verdict for entry in findings) for verdict in FINDING_WORDS}
     total = plural(len(findings), "audited case")
     odd = unexpected_controls(source)
-    doubt = f" Controls that did not behave as they must: {', '.join(odd)}." if odd else ""
+    doubt = f"Controls that did not behave as they must: {', '.join(odd)}." if odd else ""
     if source.pool:
         return _linked(source)
     if not findings:
-        return Headline("warn", "?", "Nothing was audited", f"No finding was made about any method.{doubt}")
-    if count["leak"]:
         return Headline(
-            "bad", "▲", f"Leak detected in {count['leak']} of {total}", _strongest(source) + doubt
+            "warn", "?", "Nothing was audited", before="No finding was made about any method.", after=doubt
         )
+    if count["leak"]:
+        words = f"Leak detected in {count['leak']} of {total}"
+        return Headline("bad", "▲", words, strongest=_strongest(source), after=doubt)
     if count["inconclusive"] or odd:
         words = (
             f"Inconclusive: {count['inconclusive']} of {total}" if count["inconclusive"] else "Inconclusive"
         )
-        return Headline("warn", "?", words, f"{_reasons(findings)}{doubt}".strip())
+        return Headline("warn", "?", words, before=_reasons(findings), after=doubt)
     if count["difference"]:
         detail = "This design compares two lists; it cannot call a difference a leak."
         return Headline("warn", "≠", f"A difference was found in {count['difference']} of {total}", detail)

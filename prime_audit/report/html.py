@@ -8,6 +8,7 @@ from markupsafe import Markup
 
 from prime_audit.core import printable
 from prime_audit.gate import Gate
+from prime_audit.report.look import look_of
 from prime_audit.report.page import SECTIONS
 from prime_audit.report.source import Source
 from prime_audit.results import Results
@@ -15,20 +16,21 @@ from prime_audit.results import Results
 _LONGEST_TEXT = 500
 
 
-def render_html(
-    results: Results, manifest: Mapping[str, object], gate: Gate | None = None, *, title: str | None = None
-) -> str:
+def render_html(results: Results, manifest: Mapping[str, object], gate: Gate | None = None) -> str:
     """Render the report page.
 
     Args:
         results: What the run found.
-        manifest: What manifest.json holds.
+        manifest: What manifest.json holds; its study says how the page looks.
         gate: The verdict of the gate, where rules were judged.
-        title: The page's title; the study's name by default.
 
     Returns:
         The HTML document. Equal arguments give equal bytes.
+
+    Raises:
+        ConfigError: The study's stylesheet is refused.
     """
+    look = look_of(manifest)
     source = Source(results, manifest, gate)
     sections = []
     for view, name, heading in SECTIONS:
@@ -37,8 +39,16 @@ def render_html(
             sections.append({"id": name, "heading": heading, "template": f"{name}.html.j2", "view": data})
     page = _environment().get_template("page.html.j2")
     return page.render(
-        title=title or f"Privacy audit: {results.study.name}", results=results, sections=sections
+        title=look.title or _title(results.study.name),
+        look=look,
+        results=results,
+        sections=sections,
     )
+
+
+def _title(study: str) -> str:
+    """A title with the study's name, which may be blank once it is cleaned."""
+    return ": ".join(part for part in ("Privacy audit", printable(study, _LONGEST_TEXT)) if part)
 
 
 @cache

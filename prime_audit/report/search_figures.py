@@ -5,14 +5,14 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Drawing
 from matplotlib.patches import PathPatch
 from matplotlib.path import Path
 
 from prime_audit.report.searches import Sweep
-from prime_audit.report.svg import CYCLE, INK, LINE, MUTED, drawing, style, to_svg
+from prime_audit.report.svg import CYCLE, INK, LINE, MUTED, drawing, legend, style, to_svg
 from prime_audit.report.words import ALPHA
 
-_WIDTH = 4.6
 _Spot = tuple[float, float]
 
 
@@ -54,7 +54,7 @@ def budget(name: str, title: str, description: str, curves: BudgetCurves, object
         The SVG element.
     """
     with style():
-        figure = drawing(_WIDTH, 3.3)
+        figure = drawing(3.1, 3)
         axes = figure.subplots()
         for position, curve in enumerate(curves.targets):
             _steps(axes, curve, LINE, 1.0, "" if position else "one target")
@@ -64,7 +64,7 @@ def budget(name: str, title: str, description: str, curves: BudgetCurves, object
         axes.set_xlabel("evaluated candidates")
         axes.set_ylabel(f"best {objective} so far")
         axes.locator_params(axis="x", integer=True)
-        figure.legend(loc="outside lower center", ncols=3)
+        _legend(figure, axes)
         return to_svg(figure, name, title, description)
 
 
@@ -91,7 +91,7 @@ def front(name: str, title: str, description: str, shown: Front) -> Markup:
         The SVG element.
     """
     with style():
-        figure = drawing(_WIDTH, 3.7)
+        figure = drawing(3.3, 5)
         axes = figure.subplots()
         _dots(axes, shown.candidates, LINE, 3.5, "candidate")
         _dots(axes, shown.undominated, CYCLE[0], 4.5, "not beaten for its target")
@@ -105,8 +105,13 @@ def front(name: str, title: str, description: str, shown: Front) -> Markup:
         axes.margins(0.06, 0.08)
         axes.set_xlabel("privacy term S (lower is better)")
         axes.set_ylabel("utility U (higher is better)")
-        figure.legend(loc="outside lower center", ncols=2)
+        _legend(figure, axes)
         return to_svg(figure, name, title, description)
+
+
+def _legend(figure: Drawing, axes: Axes) -> None:
+    handles, labels = axes.get_legend_handles_labels()
+    legend(figure, dict(zip(labels, handles, strict=True)))
 
 
 def _marks(axes: Axes, spots: Sequence[_Spot], marker: str, colour: str, size: float, label: str) -> None:

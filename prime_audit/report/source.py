@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from prime_audit.gate import Gate
-from prime_audit.results import AttackInfo, Finding, Method, Metric, Results, Search, Subject
+from prime_audit.results import AttackInfo, Curve, Finding, Method, Metric, Results, Search, Subject
 
 _PRIMARY = "reference"
 # More columns than this cannot be read side by side.
@@ -177,6 +177,26 @@ class Source:
             return found[0] if found else None
         order = (subject,) if subject is not None else self.subjects.get(method, ())
         return next((one for who in order for one in found if one.subject == who), None)
+
+    @cached_property
+    def _rates(self) -> Mapping[tuple[str, str | None, str | None, str | None], Metric]:
+        index: dict[tuple[str, str | None, str | None, str | None], Metric] = {}
+        for metric in self.results.metrics:
+            if metric.id.startswith("mia.tpr_at_fpr_") and metric.slice is None:
+                index.setdefault((metric.id, metric.method, metric.attack, metric.subject), metric)
+        return index
+
+    def rate(self, name: str, curve: Curve) -> Metric | None:
+        """Find the true positive rate that belongs to a curve.
+
+        Args:
+            name: The metric's id.
+            curve: A curve of the run.
+
+        Returns:
+            The metric about the same subject, or None where the run holds none.
+        """
+        return self._rates.get((name, curve.method, curve.attack, curve.subject))
 
     def largest(self, method: str, subject: Subject | None = None) -> Metric | None:
         """Find the largest AUC that any attack reaches on a method.

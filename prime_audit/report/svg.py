@@ -2,15 +2,18 @@
 
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 from markupsafe import Markup, escape
+from matplotlib.artist import Artist
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure as Drawing
-from matplotlib.typing import RcKeyType
+
+if TYPE_CHECKING:
+    from matplotlib.typing import RcKeyType
 
 INK = "#010203"
 MUTED = "#6b6c6d"
@@ -26,6 +29,11 @@ _CSS = {
     SHADE: "var(--shade)",
     **{colour: f"var(--c{index})" for index, colour in enumerate(CYCLE)},
 }
+LEGEND_COLUMNS = 2
+# Inches: the width of a drawing, the room for labels around the axes, and a row of the legend.
+_WIDTH = 4.2
+_LEFT, _RIGHT, _BOTTOM, _TOP = 0.66, 0.12, 0.5, 0.24
+_ROW = 0.2
 _LONG_NUMBER = re.compile(r"(\d\.\d)\d+")
 # Comments, the page-wide style, the names of groups, fonts (the page's own is used), indentation and turns
 # by nothing.
@@ -36,7 +44,7 @@ _DROPPED = re.compile(
 )
 _PATH = re.compile(r'(?<= d=")[^"]*(?=")')
 _STEP = re.compile(r"([A-Za-z])([^A-Za-z]*)")
-_STYLE: dict[RcKeyType, Any] = {
+_STYLE: "dict[RcKeyType, Any]" = {
     "svg.fonttype": "none",
     "text.parse_math": False,
     "font.size": 9,
@@ -69,19 +77,47 @@ def style() -> Iterator[None]:
         yield
 
 
-def drawing(width: float, height: float) -> Drawing:
-    """Start an empty drawing.
+def drawing(height: float, entries: int = 0) -> Drawing:
+    """Start an empty drawing with room for labels, as wide as all of them.
 
     Args:
-        width: Inches.
-        height: Inches.
+        height: Inches, without the legend.
+        entries: How many entries the legend below the drawing will have.
 
     Returns:
         The drawing, which belongs to no window and to no global list.
     """
-    figure = Drawing(figsize=(width, height), layout="constrained")
+    below = _ROW * -(-entries // LEGEND_COLUMNS)
+    full = height + below
+    figure = Drawing(figsize=(_WIDTH, full))
     FigureCanvasSVG(figure)
+    # Room of fixed size: asking Matplotlib what each label needs takes longer than drawing it.
+    figure.subplots_adjust(
+        left=_LEFT / _WIDTH,
+        right=1 - _RIGHT / _WIDTH,
+        bottom=(_BOTTOM + below) / full,
+        top=1 - _TOP / full,
+        wspace=0.08,
+        hspace=0.9,
+    )
     return figure
+
+
+def legend(figure: Drawing, handles: Mapping[str, Artist]) -> None:
+    """Write what the lines and marks mean below a drawing.
+
+    Args:
+        figure: A drawing with room for so many entries.
+        handles: An example of each line or mark under its label.
+    """
+    figure.legend(
+        list(handles.values()),
+        list(handles),
+        loc="lower center",
+        ncols=LEGEND_COLUMNS,
+        borderaxespad=0.0,
+        borderpad=0.2,
+    )
 
 
 def to_svg(figure: Drawing, name: str, title: str, description: str) -> Markup:
@@ -100,9 +136,9 @@ def to_svg(figure: Drawing, name: str, title: str, description: str) -> Markup:
     """
     mpl.rcParams["svg.hashsalt"] = name
     stream = io.StringIO()
-    figure.savefig(
-        stream, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None}
-    )
+    # `savefig` would draw twice, the first time only to lay out.
+    metadata = {"Date": None, "Creator": None, "Format": None, "Type": None}
+    FigureCanvasSVG(figure).print_svg(stream, metadata=metadata)  # type: ignore[no-untyped-call]
     text = stream.getvalue()
     body = text[text.index(">", text.index("<svg")) + 1 :]
     body = _DROPPED.sub("", body)

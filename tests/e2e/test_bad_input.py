@@ -211,6 +211,32 @@ def test_a_directory_of_another_configuration_is_refused(home: Path) -> None:
     assert (out / "config.resolved.yaml").read_text(encoding="utf-8") == earlier
 
 
+def test_validate_says_which_limits_no_run_of_this_size_can_keep(home: Path) -> None:
+    rules = [
+        {"metric": "mia.auc", "method": "uniform", "max": 0.51},
+        {"metric": "mia.auc", "method": "uniform", "max": 0.9},
+        {"metric": "mia.auc", "method": "base", "max": 0.51},
+        {"metric": "utility.primary", "min": 0.1},
+    ]
+    finished = run_cli("validate", write_study(home, gate={"rules": rules}), home=home)
+    assert finished.code == 4
+    assert "small is valid" in finished.stdout
+    assert (
+        "gate: 1 limit cannot be met with so few records: mia.auc of uniform at most 0.51 needs 17513 "
+        in (finished.stderr)
+    )
+    assert "Traceback" not in finished.stderr
+    kept = run_cli("validate", write_study(home, gate={"rules": rules[1:]}), home=home)
+    assert (kept.code, kept.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("command", ["validate", "evaluate"])
+def test_a_stylesheet_is_checked_before_any_work(home: Path, command: str) -> None:
+    study = write_study(home, report={"stylesheet": "a {}\nb { background: url(x) }"})
+    refused(run_cli(command, study, home=home), r"report\.stylesheet: line 2: 'url\(\)' is refused")
+    assert not (home / "reports").exists()
+
+
 def test_validate_finds_the_same_faults(home: Path) -> None:
     path = write_users(home, {**user("s1"), "history": []})
     finished = run_cli("validate", write_study(home), "--data", path, home=home)

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from prime_audit.errors import ConfigError, DataError
-from prime_audit.gate import Run, judge, read_gate, write_gate
+from prime_audit.gate import Run, judge, read_gate, records_short, write_gate
 from prime_audit.results import CI, AttackInfo, Coverage, Family, Method, Metric, N, Results, Study
 from tests.gate.sets import Limit
 
@@ -141,6 +141,15 @@ def test_a_limit_that_so_few_records_cannot_meet_is_no_verdict_and_names_the_siz
     assert judge(run(sized(701, half=0.04)), [Limit("mia.auc", max=0.55)]).exit_code == 0
     # Beyond the limit as a whole: no more records are needed to say so.
     assert judge(run(sized(100, value=0.8)), [Limit("mia.auc", max=0.55)]).exit_code == 3
+
+
+@pytest.mark.parametrize(("limit", "records"), [(0.55, 701), (0.60, 176), (0.70, 44)])
+def test_the_records_that_a_limit_needs_are_known_before_a_run(limit: float, records: int) -> None:
+    # ((z(.975) + z(.9)) / (limit - 1/2))^2 / 6: the interval is two-sided, and 9 of 10 runs shall keep it.
+    assert records_short(limit, 20, 20) == records
+    assert records_short(limit, records - 2, records - 2) == records
+    assert records_short(limit, records + 1, records + 1) is None
+    assert records_short(limit, 0, 20) is records_short(1.0, 20, 20) is records_short(0.5, 20, 20) is None
 
 
 def test_a_rate_of_nothing_needs_its_records_too() -> None:

@@ -7,43 +7,10 @@ from xml.etree import ElementTree
 
 import pytest
 
-from prime_audit.gate import Against, Gate
+from prime_audit.gate import Gate
 from prime_audit.report import render_console, render_gate, render_junit, render_markdown
 from prime_audit.results import Results
-
-HOSTILE = (
-    "</script><script>alert(1)</script>",
-    "<svg onload=alert(1)>",
-    "<img src=x onerror=alert(1)>",
-    '" onmouseover="alert(1)',
-    "' onfocus='alert(1)",
-    "<!-- -->",
-    "<![CDATA[ x ]]>",
-    "]]></failure></testcase></testsuite>",
-    "<?xml version='1.0'?>",
-    "&lt;&amp;&#x0;&unknown;",
-    "{{7*7}}",
-    "{% raw %}{{ config }}",
-    "${7*7} #{7*7}",
-    "javascript:alert(1)",
-    "[a](javascript:alert(1))",
-    "![x](https://x.invalid/p.png)",
-    "https://x.invalid @all #1",
-    "| a | b |\n|---|---|",
-    "`code` ``more``",
-    "\\` \\| \\",
-    "# head\n> quote\n- list",
-    "<details><summary>x</summary>",
-    "\u202e\u2066reversed\u2069",
-    "line\u2028separator\u2029paragraph\x85next",
-    "\x00\x01\x08\x0b\x0c\x1f\x7f",
-    "\x1b[31mred\x1b]8;;https://x.invalid\x07link",
-    "\ufffe\uffff\ud800",
-    "=cmd|' /C calc'!A0",
-    "a" * 1_000_000,
-    "\r\n\r\nHTTP/1.1 200",
-    "<a href='data:text/html,x'>",
-)
+from tests.report.hostile import HOSTILE, judged_with
 
 
 @pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
@@ -58,9 +25,7 @@ def test_markdown_and_xml_stay_well_formed(
             ),
         }
     )
-    rules = tuple(rule.model_copy(update={"reason": text, "test": text}) for rule in gate.rules)
-    against = Against(digest="d", runs=5, reason=text, same_study=False, differs=(text,))
-    judged = gate.model_copy(update={"rules": rules, "baseline": against})
+    judged = judged_with(text, gate)
     junit, markdown = (render(bad, manifest, judged) for render in (render_junit, render_markdown))
     root = ElementTree.fromstring(junit.encode())  # noqa: S314 - our own text
     suites = {"testsuites", "testsuite", "testcase", "failure", "error", "skipped", "system-out"}

@@ -1,6 +1,4 @@
 import re
-import shutil
-import subprocess
 from collections.abc import Mapping
 from html.parser import HTMLParser
 from itertools import pairwise
@@ -14,24 +12,9 @@ from prime_audit.gate import Gate
 from prime_audit.report import render_html
 from prime_audit.report.html import _environment
 from prime_audit.results import Coverage, Curve, Gap, Method, Metric, Results
+from tests.report.hostile import IN_RESULTS, full_of, judged_with, with_text
 
 Manifest = Mapping[str, object]
-
-HOSTILE = (
-    "</script><script>alert(1)</script>",
-    "</style><style>*{display:none}",
-    "</title><svg onload=alert(1)>",
-    '"><img src=x onerror=alert(1)>',
-    "' onmouseover='alert(1)",
-    "{{7*7}} {% for x in [] %} {{ results.__class__ }}",
-    "javascript:alert(1)",
-    "<!-- --> ]]> <![CDATA[",
-    "\u202egnp.exe\u2066 \u200f\u0645\u0631\u062d\u0628\u0627",
-    "\x1b[31mred\x1b]0;title\x07 \x00\x08\x9b2J",
-    "line\u2028break\u2029\nnext\r\nrow",
-    "$\\frac{1}{0}$ $$ `code` | a | @everyone #1 https://x.invalid ![i](x)",
-    "x" * 1_000_000,
-)
 
 
 class Outline(HTMLParser):
@@ -73,26 +56,6 @@ def page(results: Results, manifest: Manifest, gate: Gate) -> str:
     return render_html(results, manifest, gate)
 
 
-def with_text(results: Results, text: str) -> Results:
-    """Put a text into every field of the results that takes free text, and leave out most figures."""
-
-    def replaced(value: object, key: str) -> object:
-        if isinstance(value, dict):
-            return {name: replaced(entry, name) for name, entry in value.items()}
-        if isinstance(value, list | tuple):
-            return [replaced(entry, key) for entry in value]
-        free = {"label", "reason", "threat_model", "source", "needs", "name", "task", "design", "adversary"}
-        free |= {"of", "optimiser"}
-        return text if key in {*free, "config_digest", "how", "part", "unit"} else value
-
-    document = replaced(results.model_dump(mode="json"), "")
-    assert isinstance(document, dict)
-    gaps = [{"id": text, "reason": text}]
-    coverage = {"requested": [text, text], "run": [], "failed": gaps, "skipped": gaps, "reverted": []}
-    few = {"curves": document["curves"][:1], "distributions": [], "search": document["search"][14:16]}
-    return Results.model_validate({**document, **few, "coverage": coverage}, strict=False)
-
-
 def test_the_same_results_give_the_same_bytes(
     results: Results, manifest: Manifest, gate: Gate, page: str
 ) -> None:
@@ -124,8 +87,8 @@ def test_ids_are_unique_and_every_reference_inside_the_page_has_its_goal(page: s
 
 def test_every_figure_has_a_name_a_description_and_a_table(page: str) -> None:
     figures = re.findall(r"<figure>.*?</figure>", page, re.DOTALL)
-    # Two planes (sharers, targets), five attacks, one of scores, the budget and the front of one search.
-    assert len(figures) == 10
+    # Two planes (sharers, targets), four of five attacks, the scores, the budget and front of one search.
+    assert len(figures) == 9
     for figure in figures:
         assert re.search(r'<svg[^>]*role="img" aria-labelledby="[^"]+-title [^"]+-desc">', figure)
         assert re.search(r"<title id=[^>]*>[^<]{10,}</title><desc id=[^>]*>[^<]{40,}</desc>", figure)
@@ -148,7 +111,9 @@ def test_sections_stand_in_the_order_in_which_they_are_read(page: str) -> None:
 def test_the_numbers_of_the_run_are_on_the_page(page: str) -> None:
     text = " ".join("".join(outline(page).text).split())
     assert "Gate failed: 2 of 4 limits broken" in text
-    assert "Strongest: oppu, about the person it was made for (primary attack reference: AUC 0.93, " in text
+    assert "Own module (OPPU) gives away most, about the person it was made for: shown two records" in text
+    assert "picks out the trained-on one 93 times in 100 (95 % interval 88 to 98), where guessing" in text
+    assert "About the people who shared their modules, PriME merge gives away most: 66 times in 100" in text
     assert "the attack reference picks the right one 66 times in 100; guessing gives 50." in text
     assert "An AUC of 0.57 would have been seen" in text
     assert "2 targets fell back to the base" in text
@@ -173,18 +138,18 @@ def test_a_bare_run_without_gate_manifest_attacks_or_figures_renders(results: Re
 
 
 @pytest.fixture(scope="module")
-def harmless(results: Results, manifest: Manifest) -> Outline:
+def harmless(results: Results, manifest: Manifest, gate: Gate) -> Outline:
     """The page that hostile texts must not change the structure of."""
-    plain = {key: "plain" for key in manifest} | {"p": {"p": ["p"]}}
-    return outline(render_html(with_text(results, "plain"), plain, title="plain"))
+    return outline(
+        render_html(with_text(results, "plain"), full_of("plain", manifest), judged_with("plain", gate))
+    )
 
 
-@pytest.mark.parametrize("hostile", HOSTILE, ids=range(len(HOSTILE)))
+@pytest.mark.parametrize("hostile", IN_RESULTS, ids=range(len(IN_RESULTS)))
 def test_text_from_outside_stays_text(
-    results: Results, manifest: Manifest, harmless: Outline, hostile: str
+    results: Results, manifest: Manifest, gate: Gate, harmless: Outline, hostile: str
 ) -> None:
-    bad_manifest = {key: hostile for key in manifest} | {hostile: {hostile: [hostile]}}
-    page = render_html(with_text(results, hostile), bad_manifest, title=hostile)
+    page = render_html(with_text(results, hostile), full_of(hostile, manifest), judged_with(hostile, gate))
     seen = outline(page)
     assert seen.tags == harmless.tags
     assert [name for name, _ in seen.attributes] == [name for name, _ in harmless.attributes]
@@ -225,7 +190,7 @@ def test_every_method_with_twelve_targets_and_forty_candidates_stays_under_the_l
 ) -> None:
     page = render_html(wide, manifest, gate)
     assert len(page.encode()) < 450_000
-    assert len(re.findall("<figure>", page)) == 2 + 5 + 1 + 4 + 2
+    assert len(re.findall("<figure>", page)) == 2 + 4 + 1 + 4 + 2
     assert page.count('<table class="heat">') == 13
     folded = re.sub(r"<details>.*?</details>", "", page, flags=re.DOTALL)
     assert '<table class="heat">' not in folded
@@ -240,22 +205,9 @@ def test_templates_escape_by_default_and_never_opt_out() -> None:
         text = template.read_text()
         assert not re.search(r"\|\s*safe|autoescape|<script", text), template.name
     marked = [path.name for path in folder.rglob("*.py") if re.search(r"Markup\(", path.read_text())]
-    assert marked == ["svg.py"]
+    assert sorted(marked) == ["look.py", "svg.py"]
 
 
 def test_a_name_that_a_template_misses_is_an_error() -> None:
     with pytest.raises(UndefinedError):
         _environment().from_string("{{ nothing }}").render()
-
-
-@pytest.mark.skipif(shutil.which("chromium") is None, reason="needs chromium")
-def test_a_browser_shows_hostile_text_and_runs_none_of_it(results: Results, tmp_path: Path) -> None:
-    path = tmp_path / "page.html"
-    hostile = with_text(results, HOSTILE[0])
-    path.write_text(render_html(hostile, {HOSTILE[2]: HOSTILE[3]}, title=HOSTILE[2]))
-    options = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path}/profile"]
-    command = ["chromium", *options, "--dump-dom", path.as_uri()]
-    dom = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
-    assert "<script" not in dom
-    assert "onload" not in re.sub(r"&lt;.*?&gt;", "", dom)
-    assert "&lt;/script&gt;&lt;script&gt;alert(1)" in dom

@@ -48,10 +48,16 @@ def test_the_gate_comes_before_the_findings(results: Results, gate: Gate) -> Non
     unjudged = gate.model_copy(update={"verdict": "error"})
     assert headline(Source(results, {}, gate)).words == "Gate failed: 2 of 4 limits broken"
     assert headline(Source(results, {}, unjudged)).words.startswith("Gate not judged")
-    # A passed gate does not hide a leak that it allows.
+    # A passed gate does not hide a leak that it allows, nor stand before it.
     head = headline(Source(results, {}, passed))
-    assert head.words.startswith("Gate passed. Leak detected")
-    assert head.tone == "bad"
+    assert head.words == "Leak detected in 2 of 3 audited cases. Gate passed"
+    assert head.detail.endswith("That does not say that nothing leaks.")
+    assert (head.tone, head.icon) == ("bad", "▲")
+    quiet = headline(changed(results, findings=(verdict(results, "none detected"),)))
+    assert quiet.words == "None detected in 1 audited case"
+    calm = results.model_copy(update={"findings": (verdict(results, "none detected"),)})
+    both = headline(Source(calm, {}, passed))
+    assert (both.words, both.tone) == ("Gate passed. None detected in 1 audited case", "good")
 
 
 def test_a_control_that_misbehaves_makes_a_quiet_run_inconclusive(results: Results) -> None:

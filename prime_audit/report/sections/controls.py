@@ -30,7 +30,7 @@ def view(source: Source) -> dict[str, object] | None:
     names = (f"AUC {attack}" for attack in attacks)
     head = ("Control", "What it must do", "What it did", "p over all attacks", *names)
     return {
-        "table": Table("Controls", head, tuple(rows), text=3),
+        "table": Table("What each control must show, and what it showed", head, tuple(rows), text=3, wide=1),
         "unexpected": unexpected_controls(source),
     }
 

@@ -1,6 +1,9 @@
 """What was asked for and what came of it."""
 
+from collections.abc import Sequence
+
 from prime_audit.report.source import Source
+from prime_audit.results import Gap
 
 _MOST_SKIPPED = 8
 
@@ -20,7 +23,7 @@ def view(source: Source) -> dict[str, object]:
     ]
     failed = max((n.failed or 0 for n in scored), default=0)
     counts = source.counts
-    skipped = [("skipped", gap) for gap in coverage.skipped]
+    skipped = _grouped("skipped", coverage.skipped)
     many = len(skipped) > _MOST_SKIPPED
     return {
         "tiles": (
@@ -32,11 +35,19 @@ def view(source: Source) -> dict[str, object]:
             *(() if source.lists else (("targets reverted to the base", _reverted(source), "plain"),)),
             *(() if source.pool else (("records that could not be scored", failed, "plain"),)),
         ),
-        "gaps": [("failed", gap) for gap in coverage.failed] + ([] if many else skipped),
+        "gaps": _grouped("failed", coverage.failed) + ([] if many else skipped),
         "folded": skipped if many else [],
-        "partial": [("run in part", gap) for gap in coverage.partial],
+        "partial": _grouped("run in part", coverage.partial),
         "requested": coverage.requested,
     }
+
+
+def _grouped(what: str, gaps: Sequence[Gap]) -> list[tuple[str, list[str], str]]:
+    """What became of requested parts, the ids that share a reason, and the reason."""
+    ids: dict[str, list[str]] = {}
+    for gap in gaps:
+        ids.setdefault(gap.reason, []).append(gap.id)
+    return [(what, names, reason) for reason, names in ids.items()]
 
 
 def _reverted(source: Source) -> int:

@@ -27,9 +27,9 @@ def view(source: Source) -> dict[str, object] | None:
     rows = [
         {
             "metric": rule.metric,
-            "method": rule.method or "every method",
-            "attack": rule.attack or DASH,
-            "subset": rule.subset,
+            "about": ", ".join(
+                part for part in (rule.method or "every method", rule.attack, rule.subset) if part
+            ),
             "limit": limit_words(rule),
             "value": number(rule.value),
             "ci": interval(rule.ci),

@@ -1,6 +1,6 @@
 """The privacy-utility plane: what a method gives the target against what it gives away."""
 
-from prime_audit.report.figures import PlanePoint, pareto, plane
+from prime_audit.report.figures import PlanePoint, across, pareto, plane
 from prime_audit.report.parts import Figure, Table
 from prime_audit.report.source import Source
 from prime_audit.report.words import DASH, WHO, cell, family, interval, number
@@ -21,7 +21,9 @@ def view(source: Source) -> dict[str, object] | None:
     subjects = sorted(about, key=str)
     if not subjects:
         return None
-    return {"figures": [_figure(source, _points(source, shown, who), who) for who in subjects]}
+    points = {who: _points(source, shown, who) for who in subjects}
+    span = across(point for several in points.values() for point in several)
+    return {"figures": [_figure(source, several, who, span) for who, several in points.items()]}
 
 
 def _points(source: Source, methods: list[Method], subject: Subject | None) -> list[PlanePoint]:
@@ -51,7 +53,9 @@ def _point(source: Source, method: Method, subject: Subject | None) -> PlanePoin
     )
 
 
-def _figure(source: Source, shown: list[PlanePoint], subject: Subject | None) -> Figure:
+def _figure(
+    source: Source, shown: list[PlanePoint], subject: Subject | None, span: tuple[float, float]
+) -> Figure:
     front = pareto(shown)
     title = f"Utility against leakage about {WHO[subject]}"
     description = (
@@ -64,7 +68,7 @@ def _figure(source: Source, shown: list[PlanePoint], subject: Subject | None) ->
         name,
         title,
         description,
-        plane(name, title, description, shown),
+        plane(name, title, description, shown, span),
         _table(source, shown, title, subject),
     )
 

@@ -10,7 +10,7 @@ from prime_audit.results import Curve
 
 _RATES = (0.01, 0.05, 0.1, 0.2, 0.5)
 _MOST = 8
-_MOST_ATTACKS = 6
+_MOST_ATTACKS = 4
 
 
 def view(source: Source) -> dict[str, object] | None:
@@ -42,7 +42,7 @@ def strongest(source: Source) -> tuple[str, ...]:
         source: The run.
 
     Returns:
-        Ids of at most six attacks.
+        Ids of at most four attacks.
     """
     found = {}
     for attack in source.attacks:
@@ -100,16 +100,10 @@ def _table(source: Source, title: str, curves: list[Curve]) -> Table:
 
 def _rate(source: Source, curve: Curve, rate: float) -> str:
     """The highest true positive rate up to a false positive rate; a dash where it cannot be resolved."""
-    known = [
-        metric
-        for metric in source.results.metrics
-        if (metric.id, metric.method, metric.attack) == (f"mia.tpr_at_fpr_{rate}", curve.method, curve.attack)
-        and metric.subject == curve.subject
-        and metric.slice is None
-    ]
-    if known:
+    known = source.rate(f"mia.tpr_at_fpr_{rate}", curve)
+    if known is not None:
         # The curve is thinned for drawing: where the run holds the rate itself, that is shown.
-        return number(known[0].value)
+        return number(known.value)
     if curve.resolvable_from is not None and rate < curve.resolvable_from:
         return DASH
     return number(

@@ -148,7 +148,7 @@ def _front(place: int, method: Method, entries: Sequence[Search], alpha: float) 
 
 def _sweep_table(method: str, rows: Sequence[Sweep], study: Sweep, targets: int) -> Table:
     caption = f"The best candidate of {method} on the search part under other values of {ALPHA}, in the mean"
-    head = (ALPHA, "mean U", "mean S", "targets at the base", "")
+    head = (ALPHA, "mean U", "mean S", "targets at the base", "remark")
     cells = tuple(
         (
             f"{row.alpha:g}",

@@ -3,9 +3,11 @@
 from prime_audit.core import plural
 from prime_audit.report import words
 from prime_audit.report.headline import headline
+from prime_audit.report.sections import glance
 from prime_audit.report.source import Source
 from prime_audit.results import Finding
 
+_TONES = {"leak": "bad", "none detected": "plain"}
 _ORDER = ("leak", "difference", "inconclusive", "none detected")
 
 
@@ -22,8 +24,17 @@ def view(source: Source) -> dict[str, object]:
         source.findings, key=lambda entry: (_ORDER.index(entry.verdict), -words.largest_auc(source, entry))
     )
     audited = {finding.method for finding in findings}
+    at_a_glance = glance.rows(source)
     return {
         "headline": headline(source),
+        "leads": [] if source.broken else glance.leads(at_a_glance),
+        "glance": [
+            {"row": row, "icon": icon, "words": text, "tone": _TONES.get(row.finding.verdict, "warn")}
+            for row in at_a_glance
+            for icon, text in (words.FINDING_WORDS[row.finding.verdict],)
+        ],
+        "attacks": len(source.attacks),
+        "primary": source.primary,
         "findings": [_card(source, finding) for finding in findings],
         "lists": source.lists,
         "pool": source.pool,
@@ -36,9 +47,10 @@ def _card(source: Source, finding: Finding) -> dict[str, object]:
     return {
         "icon": icon,
         "words": text,
-        "tone": {"leak": "bad", "none detected": "plain"}.get(finding.verdict, "warn"),
+        "tone": _TONES.get(finding.verdict, "warn"),
         "method": finding.method,
         "label": source.label[finding.method],
+        "topic": "planted secrets" if finding.attack in source.planted else "records",
         "who": words.WHO[finding.subject],
         "sentence": words.finding_sentence(source, finding),
         "notes": _notes(source, finding),

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
-from scipy.stats import mannwhitneyu
+from scipy.stats import mannwhitneyu, rankdata
 from sklearn.metrics import roc_auc_score
 
-from attacks.statistics import auc, delong_placements, delong_variance, roc, same_ranks
+from attacks.statistics import auc, delong_placements, delong_variance, mid_ranks, roc, same_ranks
 
 
 def arrays(*rows: list[float]) -> list[np.ndarray]:
@@ -23,6 +23,19 @@ def arrays(*rows: list[float]) -> list[np.ndarray]:
 )
 def test_known_answers(members: list[float], nonmembers: list[float], expected: float) -> None:
     assert auc(*arrays(members, nonmembers)) == pytest.approx(expected, abs=1e-15)
+
+
+@pytest.mark.parametrize("shape", [(1,), (2,), (37,), (4, 9), (2, 3, 50), (0,), (3, 0)])
+@pytest.mark.parametrize("levels", [1, 2, 5, 1000])
+def test_ranks_are_scipys_to_the_last_bit(shape: tuple[int, ...], levels: int) -> None:
+    rng = np.random.default_rng(4)
+    for _ in range(10):
+        scores = rng.integers(0, levels, shape).astype(float)
+        if levels > 1:
+            scores[rng.random(shape) < 0.05] = -np.inf
+        before = scores.copy()
+        assert np.array_equal(mid_ranks(scores), rankdata(scores, axis=-1))
+        assert np.array_equal(scores, before)
 
 
 @pytest.mark.parametrize("levels", [None, 2, 3, 5])
