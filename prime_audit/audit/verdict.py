@@ -170,7 +170,7 @@ def _finding(
     elif result.p_adjusted <= level:
         verdict, reason = "leak", "members rank above non-members of the same user"
     elif result.detectable > 1:
-        verdict, reason = "inconclusive", "too few records: no leak of any size would have been seen"
+        verdict, reason = "inconclusive", "too few records: a leak of any size would have gone unseen"
     return Finding.model_validate(
         {
             "method": method,

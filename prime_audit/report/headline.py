@@ -75,10 +75,11 @@ def _judged(found: Headline, gate: Gate) -> Headline:
     warned = f", with {plural(counts['warn'], 'warning')}" if counts["warn"] else ""
     if found.tone == "plain":
         return replace(found, tone="good", icon="✔", words=f"Gate passed{warned}. {found.words}")
-    # What was found comes first: a gate that passed says that limits were kept, and not that nothing leaks.
-    kept = "The gate passed: the limits that were set are kept. That does not say that nothing leaks."
-    after = " ".join(part for part in (found.after, kept) if part)
-    return replace(found, words=f"{found.words}. Gate passed{warned}", after=after)
+    # What was found stands alone: beside it "passed" would read as a clearance.
+    every = "all are" if len(gate.rules) > 1 else "it is"
+    kept = f"This run was held to {limits} of its own (the gate), and {every} kept{warned}."
+    after = " ".join(part for part in (found.after, kept, "That does not say that nothing leaks.") if part)
+    return replace(found, after=after)
 
 
 def _found(source: Source) -> Headline:

@@ -121,11 +121,11 @@ def _worded(finding: Finding) -> Finding:
     times = plural(int(finding.attack or 0), "time")
     reason = finding.reason
     if finding.verdict == "leak":
-        reason = f"secrets that were planted {times} stand out above like ones that were never planted"
+        reason = f"secrets that were planted {times} can be told from like ones that were never planted"
     elif finding.verdict == "none detected":
         reason = "no planted secret stands out above those that were never planted beyond chance"
     elif finding.could_have_seen is None and finding.p is not None:
-        reason = "too few planted secrets: no leak of any size would have been seen"
+        reason = "too few planted secrets: a leak of any size would have gone unseen"
     return finding.model_copy(update={"attack": EXPOSURE, "reason": reason})
 
 

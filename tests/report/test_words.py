@@ -50,8 +50,10 @@ def test_the_gate_comes_before_the_findings(results: Results, gate: Gate) -> Non
     assert headline(Source(results, {}, unjudged)).words.startswith("Gate not judged")
     # A passed gate does not hide a leak that it allows, nor stand before it.
     head = headline(Source(results, {}, passed))
-    assert head.words == "Leak detected in 2 of 3 audited cases. Gate passed"
-    assert head.detail.endswith("That does not say that nothing leaks.")
+    assert head.words == "Leak detected in 2 of 3 audited cases"
+    assert head.detail.endswith(
+        "held to 1 limit of its own (the gate), and it is kept. That does not say that nothing leaks."
+    )
     assert (head.tone, head.icon) == ("bad", "▲")
     quiet = headline(changed(results, findings=(verdict(results, "none detected"),)))
     assert quiet.words == "None detected in 1 audited case"

@@ -12,7 +12,8 @@ class Row:
     """One finding about records, in times of 100 that an attacker picks the right one of two records.
 
     `right` is the figure of the primary attack and `interval` its interval; `most` that of the attack with
-    the largest figure, where that is another one; `person` that of the most exposed person.
+    the largest figure, where that is another one; `person` that of the most exposed person; `secrets` what
+    was found about planted secrets.
     """
 
     method: str
@@ -24,6 +25,7 @@ class Row:
     most: str
     person: str
     seen: str
+    secrets: Finding | None = None
 
 
 def rows(source: Source) -> list[Row]:
@@ -62,22 +64,29 @@ def leads(found: list[Row]) -> list[Row]:
 
 
 def _row(source: Source, finding: Finding) -> Row:
-    metric = source.metric("mia.auc", finding.method, source.primary)
-    largest = source.largest(finding.method)
-    worst = source.metric("mia.auc_worst", finding.method, source.primary)
+    subject = finding.subject
+    metric = source.metric("mia.auc", finding.method, source.primary, subject=subject)
+    largest = source.largest(finding.method, subject)
+    worst = source.metric("mia.auc_worst", finding.method, source.primary, subject=subject)
     alone = worst is None or (worst.n is not None and worst.n.users == 1)
     seen = finding.could_have_seen if finding.verdict == "none detected" else None
     return Row(
         method=finding.method,
         label=source.label[finding.method],
-        who=words.WHO[finding.subject],
+        who=words.WHO[subject],
         finding=finding,
         right=_times(metric),
         interval=_interval(metric),
         most="" if largest is None or largest is metric else f"{_times(largest)} ({largest.attack})",
         person="" if alone else f"{_times(worst)}\n{_interval(worst)}".strip(),
         seen="" if seen is None else f"{100 * seen:.0f} would have been seen",
+        secrets=next((one for one in source.findings if _on_secrets(source, one, finding)), None),
     )
+
+
+def _on_secrets(source: Source, one: Finding, beside: Finding) -> bool:
+    same = (one.method, one.subject) == (beside.method, beside.subject)
+    return same and one.attack in source.planted
 
 
 def _times(metric: Metric | None) -> str:

@@ -29,10 +29,10 @@ def view(source: Source) -> dict[str, object]:
         "headline": headline(source),
         "leads": [] if source.broken else glance.leads(at_a_glance),
         "glance": [
-            {"row": row, "icon": icon, "words": text, "tone": _TONES.get(row.finding.verdict, "warn")}
+            {"row": row, "badge": _badge(row.finding), "secrets": row.secrets and _badge(row.secrets)}
             for row in at_a_glance
-            for icon, text in (words.FINDING_WORDS[row.finding.verdict],)
         ],
+        "planted": any(row.secrets for row in at_a_glance),
         "attacks": len(source.attacks),
         "primary": source.primary,
         "findings": [_card(source, finding) for finding in findings],
@@ -42,12 +42,14 @@ def view(source: Source) -> dict[str, object]:
     }
 
 
-def _card(source: Source, finding: Finding) -> dict[str, object]:
+def _badge(finding: Finding) -> dict[str, str]:
     icon, text = words.FINDING_WORDS[finding.verdict]
+    return {"icon": icon, "words": text, "tone": _TONES.get(finding.verdict, "warn")}
+
+
+def _card(source: Source, finding: Finding) -> dict[str, object]:
     return {
-        "icon": icon,
-        "words": text,
-        "tone": _TONES.get(finding.verdict, "warn"),
+        **_badge(finding),
         "method": finding.method,
         "label": source.label[finding.method],
         "topic": "planted secrets" if finding.attack in source.planted else "records",
@@ -65,9 +67,8 @@ def _notes(source: Source, finding: Finding) -> list[str]:
     worst = source.metric("mia.auc_worst", finding.method, attack, subject=finding.subject)
     several = worst is not None and (worst.n is None or worst.n.users != 1)
     if worst is not None and worst.value is not None and several:
-        one = "The most exposed person" if finding.subject != "target" else "The most exposed target"
-        wider = ", wider than in the table of people since the worst one was picked" if worst.ci else ""
-        notes.append(f"{one}, by the attack {attack}: AUC {words.cell(worst)}{wider}.")
+        wider = ", a wider one since the worst person was picked" if worst.ci else ""
+        notes.append(f"The most exposed person, by the attack {attack}: AUC {words.cell(worst)}{wider}.")
     back = source.reverted(finding.method)
     if back:
         merged = source.metric("mia.auc", finding.method, attack, merged=True, subject=finding.subject)
