@@ -42,7 +42,7 @@ LINKED = (
     metric("linkage.black_box.auc", 0.7, score="difference"),
     metric("linkage.black_box.auc", 1.0, score="similarity"),
     metric("linkage.black_box.adjusted_auc", None, "undefined: separated", score="difference"),
-    metric("linkage.black_box.p", 0.004, score="difference"),
+    metric("linkage.black_box.learnt", 0.4),
     metric("linkage.black_box.gain", 1.5, score="difference", sharers="merged"),
     metric("linkage.black_box.gain", -0.25, score="difference", sharers="others"),
 )
@@ -65,10 +65,10 @@ def test_every_score_has_a_row_with_similarity_beside_it() -> None:
         "trained less held-out",
         "0.70\n(0.60 to 0.80)",
         "undefined\n(undefined: separated)",
-        "p = 0.004",
         "+1.50",
         "−0.25",  # noqa: RUF001
         "–",  # noqa: RUF001
+        "+0.40",
         "6 of 7",
     )
 
@@ -94,7 +94,7 @@ def test_turned_sharers_and_merges_without_them_are_explained() -> None:
     assert "negative weight stand apart" in page
     assert "merges made again without each of them" in page
     assert rows(found)[0][2] == "0.80\n(0.70 to 0.90)"
-    assert rows(found)[0][7] == "+0.30"
+    assert rows(found)[0][6] == "+0.30"
 
 
 def test_attributes_name_their_source_and_the_most_frequent_one() -> None:

@@ -132,8 +132,6 @@ def test_similarity_tells_them_apart_by_itself(results: Results) -> None:
     adjusted = one(results, "linkage.black_box.adjusted_auc", "uniform", score="difference")
     assert adjusted.status == "undefined"
     assert "separates merged from other sharers fully" in adjusted.reason
-    p = one(results, "linkage.black_box.p", "uniform", score="difference")
-    assert p.value is not None
 
 
 def test_merges_without_them_stand_beside_the_method_that_was_made_again(results: Results) -> None:
@@ -145,6 +143,10 @@ def test_merges_without_them_stand_beside_the_method_that_was_made_again(results
     assert left.value is not None
     # Half of each merge is the sharer's own module, and without it the other sharer's alone is left.
     assert merged.value != left.value
+    found = one(results, "linkage.black_box.learnt", "uniform")
+    assert found.value is not None
+    assert found.direction == "lower"
+    assert one(results, "linkage.black_box.learnt", "first").status == "undefined"
 
 
 def test_what_was_asked_is_covered(results: Results) -> None:

@@ -2,7 +2,7 @@
 
 from prime_audit.report.parts import Table
 from prime_audit.report.source import Source
-from prime_audit.report.words import DASH, cell, p_value
+from prime_audit.report.words import DASH, cell
 from prime_audit.results import Metric
 
 _SCORES = {
@@ -13,8 +13,8 @@ _SCORES = {
 }
 _GROUPS = ("merged", "others", "without")
 _HEAD = (
-    *("Method", "Score", "AUC", "Beyond similarity", "p"),
-    *("Merged, nats", "Others, nats", "Merge without them, nats", "Targets"),
+    *("Method", "Score", "AUC", "Beyond similarity", "Merged, nats", "Others, nats"),
+    *("Merge without them, nats", "The module's own, nats", "Targets"),
 )
 
 
@@ -37,15 +37,16 @@ def view(source: Source) -> dict[str, object] | None:
         return None
 
     def row(method: str | None, score: str) -> tuple[str, ...]:
-        auc, p = (found.get((name, method, score, None)) for name in ("auc", "p"))
+        auc = found.get(("auc", method, score, None))
+        own = found.get(("learnt", method, None, None)) if score == "difference" else None
         gains = (found.get(("gain", method, score, group)) for group in _GROUPS)
         return (
             str(method),
             _SCORES[score],
             cell(auc, 2),
             cell(found.get(("adjusted_auc", method, score, None)), 2),
-            DASH if p is None or p.value is None else p_value(p.value),
             *(cell(gain, 2, plus=True) for gain in gains),
+            cell(own, 2, plus=True),
             _targets(auc),
         )
 
