@@ -1,6 +1,6 @@
 """Attribute inference: what kind of person is it, as far as modules, weights or the choice of sharers tell?
 
-One user is one observation throughout: whoever is asked about has no part in what the answer is fitted to.
+One user is one observation throughout: no label of whoever is asked about has a part in what is fitted.
 """
 
 import math

@@ -41,6 +41,7 @@ from attacks.statistics.multiple import holm, ranks_by_user
 from attacks.statistics.newcombe import newcombe_limits
 from attacks.statistics.paired import (
     difference_p,
+    least_two_sided_p,
     paired_auc_difference,
     sign_flip,
     sign_flip_two_sided,
@@ -99,6 +100,7 @@ __all__ = [
     "hull_auc",
     "independent_runs_needed",
     "leakage_retained",
+    "least_two_sided_p",
     "matched_rates",
     "max_t",
     "mean_interval",

@@ -160,6 +160,19 @@ def sign_flip(differences: FloatArray, rng: np.random.Generator, draws: int = DR
     return float((1 + (signs @ differences >= reached).sum()) / (1 + draws))
 
 
+def least_two_sided_p(pairs: int, draws: int = DRAWS) -> float:
+    """Returns the smallest p-value that `sign_flip_two_sided` can give to so many pairs.
+
+    Args:
+        pairs: Number of pairs.
+        draws: As there.
+
+    Returns:
+        2 / 2ⁿ with 12 pairs or fewer, else 2 / (1 + draws); at most 1.
+    """
+    return min(1.0, 2 / 2**pairs if pairs <= EXACT_UP_TO else 2 / (1 + draws))
+
+
 def sign_flip_two_sided(differences: FloatArray, rng: np.random.Generator, draws: int = DRAWS) -> float:
     """Tests whether paired differences lean away from zero, by flipping their signs at random.
 

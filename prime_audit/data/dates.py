@@ -5,18 +5,18 @@ from collections.abc import Sequence
 
 from prime_audit.data.tasks import Item
 
-# A year, a month, a day, and a time where there is one; a bare number is a year or a time stamp.
-_DATE = re.compile(r"\s*(\d+(?:[-/]\d{1,2}){0,2})(?:[T ](\d{1,2}(?::\d{2}){0,2}).*)?\s*")
+# A year of four digits, a month, a day, and a time where there is one; or a time stamp in seconds or finer.
+_DATE = re.compile(r"\s*(\d{4}(?:[-/]\d{1,2}){0,2}|\d{9,})(?:[T ](\d{1,2}(?::\d{2}){0,2}).*)?\s*")
 
 
 def date_parts(date: str | None) -> tuple[int, ...]:
     """Read a date as numbers, the largest unit first.
 
     Args:
-        date: Such as `2015`, `2015-03-01` or `2015-03-01 10:30`; a number alone may be a time stamp.
+        date: Such as `2015`, `2015-03-01` or `2015-03-01 10:30`, or a time stamp.
 
     Returns:
-        The numbers; empty for a date that is missing or written in another way.
+        The numbers; empty for one that is missing or written in another way, which reading data refuses.
     """
     found = _DATE.fullmatch(date or "")
     if found is None:

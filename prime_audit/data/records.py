@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from prime_audit.core import check_id, parse_json, plural, read_lines
+from prime_audit.data.dates import date_parts
 from prime_audit.data.tasks import Item, Task
 from prime_audit.errors import DataError
 
@@ -319,6 +320,10 @@ def read_date(record: Mapping[str, object], place: Place) -> str | Literal[False
         return None
     if isinstance(date, bool) or not isinstance(date, str | int):
         place.at("date").fault(f"expected text, found {_kind(date)}")
+        return False
+    if not date_parts(str(date)):
+        # What is later than a question could not be told from it.
+        place.at("date").fault("expected a date with the year first (2015, 2015-03-01) or a time stamp")
         return False
     return str(date)
 

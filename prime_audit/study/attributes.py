@@ -7,7 +7,7 @@ from typing import Any, Final
 import numpy as np
 
 from attacks import AttributeInference, cosine_kernel, kernel_inference, vote_inference, weights_kernel
-from attacks.statistics import Estimate, success_rate
+from attacks.statistics import Estimate, holm, success_rate
 from prime_audit.audit.linkage import as_change
 from prime_audit.audit.membership import interval
 from prime_audit.data import Attributes, attributes_of
@@ -68,8 +68,8 @@ def attribute_metrics(bench: Workbench, outputs: Outputs) -> list[Metric]:
         outputs: Outputs of all units; the selection and the deployments are read.
 
     Returns:
-        Per attribute and source ``attribute.accuracy``, ``attribute.majority`` and ``attribute.p``. Nothing
-        if the study does not ask.
+        Per attribute and source ``attribute.accuracy``, ``attribute.majority``, ``attribute.p`` and
+        ``attribute.p_holm``, corrected for all of them. Nothing if the study does not ask.
     """
     if MODULES not in outputs:
         return []
@@ -79,7 +79,18 @@ def attribute_metrics(bench: Workbench, outputs: Outputs) -> list[Metric]:
         metrics += _metrics(name, "modules", inference, len(bench.dataset.sharers))
     for name, values in study_attributes(bench).items():
         metrics += _about_targets(bench, outputs, name, values)
-    return metrics
+    return [*metrics, *_corrected(metrics)]
+
+
+def _corrected(metrics: Sequence[Metric]) -> list[Metric]:
+    """The p-values corrected for all attributes, sources and methods that were asked (Holm)."""
+    known = [m for m in metrics if m.id == "attribute.p" and m.value is not None]
+    adjusted = holm([m.value for m in known if m.value is not None])
+    reason = f"corrected for {len(known)} tests"
+    return [
+        m.model_copy(update={"id": "attribute.p_holm", "value": value, "reason": reason})
+        for m, value in zip(known, adjusted, strict=True)
+    ]
 
 
 def attribute_gaps(outputs: Outputs) -> list[tuple[Gap, int]]:
@@ -174,7 +185,8 @@ def _metrics(
             {
                 "id": f"attribute.{name}",
                 "method": method,
-                "adversary": "A0" if source == "modules" else "A1",
+                # Who was selected, whose weight is whose and what others are like is known to the merger.
+                "adversary": "A0",
                 "subject": "sharer" if source == "modules" else "target",
                 "slice": {"attribute": attribute, "from": source},
                 "value": estimate.value,

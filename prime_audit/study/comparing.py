@@ -1,6 +1,6 @@
 """Every method against every other one, person by person, and the order that comes of it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 
 import numpy as np
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from attacks.statistics import (
     Estimate,
     holm,
+    least_two_sided_p,
     mean_interval,
     ranks_by_user,
     resampled_difference,
@@ -25,6 +26,8 @@ from prime_audit.study.units import Outputs
 Floats = NDArray[np.float64]
 # Under this, no assignment of signs is rare enough: 2 / 2^6 = .03.
 FEWEST_TARGETS = 6
+LEVEL = 0.05
+Pair = tuple[str, str]
 
 
 def versus_metrics(config: StudyConfig, dataset: Dataset, outputs: Outputs, seeds: Seeds) -> list[Metric]:
@@ -41,7 +44,8 @@ def versus_metrics(config: StudyConfig, dataset: Dataset, outputs: Outputs, seed
         the study lists later with the earlier one as its reference: ``utility.versus``, the mean difference
         over targets with an interval (t; from 20 targets bootstrap over them), ``utility.versus_p`` by
         flipping signs at random, two-sided, and ``utility.versus_holm``, corrected for all pairs (Holm).
-        Nothing for fewer than two methods.
+        Where so many pairs leave no difference that the targets could show, the pairs with the base alone are
+        corrected for each other and the others are undefined. Nothing for fewer than two methods.
     """
     names = [method.id for method in config.methods if METHODS[method.kind].family != "control"]
     if len(names) < 2:
@@ -50,15 +54,17 @@ def versus_metrics(config: StudyConfig, dataset: Dataset, outputs: Outputs, seed
         name: np.array([np.mean(outputs[f"deploy/{name}/{t.id}"]["primary"]) for t in dataset.targets])
         for name in names
     }
-    return compare(values, seeds)
+    base = next((method.id for method in config.methods if method.kind == "base"), None)
+    return compare(values, seeds, base)
 
 
-def compare(values: Mapping[str, Floats], seeds: Seeds) -> list[Metric]:
+def compare(values: Mapping[str, Floats], seeds: Seeds, comparator: str | None = None) -> list[Metric]:
     """Compares methods by one figure per user; see `versus_metrics`.
 
     Args:
         values: Per method ``(users,)``, higher is better, of the same users in the same order.
         seeds: Decide the signs of the tests and the samples of the intervals.
+        comparator: The method that the others are compared with where there are too many pairs for all.
 
     Returns:
         The metrics.
@@ -69,17 +75,38 @@ def compare(values: Mapping[str, Floats], seeds: Seeds) -> list[Metric]:
         metrics.append(_metric("utility.rank", name, None, found, len(ranks), "lower", "rank"))
     pairs = [(later, earlier) for earlier, later in combinations(values, 2)]
     tests = [_test(values[one] - values[other], seeds, one, other) for one, other in pairs]
-    known = [p.value for p in tests if p.value is not None]
-    corrected = iter(holm(known))
+    corrected = _corrected(pairs, tests, len(next(iter(values.values()))), comparator)
     for (one, other), p in zip(pairs, tests, strict=True):
         rng = seeds.generator("versus-interval", one, other)
         found = resampled_difference(values[one], values[other], rng=rng, unit="targets")
         users = len(values[one])
-        adjusted = p if p.value is None else Estimate(next(corrected), None, f"{len(known)} pairs")
         metrics.append(_metric("utility.versus", one, other, found, users, None, "share"))
         metrics.append(_metric("utility.versus_p", one, other, p, users, None, "probability"))
-        metrics.append(_metric("utility.versus_holm", one, other, adjusted, users, None, "probability"))
+        metrics.append(
+            _metric("utility.versus_holm", one, other, corrected[one, other], users, None, "probability")
+        )
     return metrics
+
+
+def _corrected(
+    pairs: Sequence[Pair], tests: Sequence[Estimate], targets: int, comparator: str | None
+) -> dict[Pair, Estimate]:
+    """Corrects within all pairs, or within those of the comparator where all would leave nothing to find."""
+    known = {pair: p.value for pair, p in zip(pairs, tests, strict=True) if p.value is not None}
+    if not known:
+        return dict(zip(pairs, tests, strict=True))
+    least, family, about = least_two_sided_p(targets), list(known), f"{len(known)} pairs"
+    why = f"undefined: {targets} targets cannot show a difference among {len(known)} pairs"
+    if least * len(family) > LEVEL:
+        family = [pair for pair in known if comparator in pair]
+        about = f"{len(family)} pairs with {comparator}, the only ones corrected for"
+        if least * len(family) > LEVEL:
+            family = []
+    adjusted = dict(zip(family, holm([known[pair] for pair in family]), strict=True))
+    return {
+        pair: Estimate(adjusted[pair], None, about) if pair in adjusted else Estimate(None, None, why)
+        for pair in known
+    }
 
 
 def _test(differences: Floats, seeds: Seeds, one: str, other: str) -> Estimate:

@@ -16,6 +16,7 @@ from prime_audit.study.planner import (
     Planner,
     alone,
     audited_sharers,
+    digest_dated,
     digest_items,
     private_part,
     trainer,
@@ -345,7 +346,7 @@ def _prompts(planner: Planner) -> None:
             part = {
                 **planner.root,
                 **prompting.asked(),
-                "items": digest_items(target.history),
+                "items": digest_dated(target.history),
                 "design": bench.holdout.flips[target.id],
                 "code": identity_of(method),
             }

@@ -1,14 +1,14 @@
 """Builds the units of a study one by one, each with a key that says what its output depends on."""
 
 from collections.abc import Callable, Iterable, Mapping
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 
 from prime_audit.config import BATCH_TOKENS, MethodConfig, PrimeMethod, PrivacyConfig, StudyConfig
 from prime_audit.core import digest_json
-from prime_audit.data import Dataset, Item, described
+from prime_audit.data import Dataset, Item, User, described
 from prime_audit.errors import ConfigError
 from prime_audit.modules import GateSettings
 from prime_audit.personalize import METHODS
@@ -127,11 +127,8 @@ class Planner:
             **self.root,
             **trainer(),
             "training": training_part(self.config),
-            "method": self.bench.settings_of(method),
-            "code": identity_of(method),
-            "items": digest_items(self.bench.seen(self.bench.dataset.user(target)).history),
-            "pool": digest_items(item for one in people for item in self.bench.seen(one).history),
-            "public": digest_items(item for one in self.bench.dataset.public for item in one.history),
+            "pool": digest_dated(item for one in people for item in self.bench.seen(one).history),
+            **self._shown(method, self.bench.dataset.user(target)),
         }
 
         def run(outputs: Outputs) -> Output:
@@ -139,6 +136,20 @@ class Planner:
 
         self.add(name, part, [*needs, *(["select"] if both else [])], run)
         return name
+
+    def _shown(self, method: MethodConfig, user: User) -> dict[str, Any]:
+        """What a method reads of a target and of public users, in whatever it trains or puts into prompts."""
+        return {
+            "method": self.bench.settings_of(method),
+            "code": identity_of(method),
+            "items": digest_dated(self.bench.seen(user).history),
+            "profile": user.profile_text,
+            "public": self._public,
+        }
+
+    @cached_property
+    def _public(self) -> str:
+        return digest_dated(item for user in self.bench.dataset.public for item in user.history)
 
     def _selected(self, outputs: Outputs, method: MethodConfig, target: str) -> dict[str, float]:
         """The sharers of a target, for a method that is about sharers."""
@@ -175,10 +186,10 @@ class Planner:
         user = self.bench.dataset.user(target)
         part = {
             **self.root,
-            "method": self.bench.settings_of(method),
-            "items": digest_items(self.bench.seen(user).history),
-            "queries": digest_items(user.queries),
-            "code": identity_of(method),
+            **self._shown(method, user),
+            "queries": digest_dated(user.queries),
+            # Methods draw from it too, whether or not they train.
+            "seed": self.config.training.seed,
             **(self._calibration if "sharer" in about else {}),
         }
 
@@ -348,6 +359,11 @@ def adaptation_items(config: StudyConfig, dataset: Dataset) -> list[work.Put]:
     # Which public items adapt the base is a fixed choice of the study's data, the same for every seed.
     chosen = sorted(np.random.default_rng(0).choice(len(items), size=limit, replace=False))
     return [items[i] for i in chosen]
+
+
+def digest_dated(items: Iterable[Item]) -> str:
+    """Returns the digest of records with their dates, for what retrieves, orders or leaves out by them."""
+    return digest_json([[item.id, item.input, item.answer, item.date] for item in items])
 
 
 def digest_items(items: Iterable[Item]) -> str:

@@ -38,6 +38,11 @@ from prime_audit.study.workbench import Workbench
 Side = Literal["prompt", "control"]
 _Sides = dict[Side, dict[int, list[IntArray]]]
 _NO_HISTORY: Final = "no record of the history stands in its prompts"
+_GIVEN: Final = "; the profile that came with the data does, and there is no held-out one to compare with"
+_BOTH: Final = (
+    "from the prompt or from the module, which was trained on the same records; without the history in the "
+    "prompt the module alone gives what stands under base_rate"
+)
 _ALIKE: Final = "what its prompts hold of the history is the same whichever half of it they are made from"
 _ONE_HALF: Final = "all records of the history fell on one side of the coin, so there is no control"
 
@@ -54,7 +59,7 @@ class _Part:
 def asked() -> dict[str, Any]:
     """Returns what the units' outputs depend on beside method, model and data."""
     requests = digest_json([asdict(request) for request in REQUESTS])
-    return {"requests": REQUESTS_VERSION, "wording": requests, "rule": asdict(LEAK_RULE), "form": 2}
+    return {"requests": REQUESTS_VERSION, "wording": requests, "rule": asdict(LEAK_RULE), "form": 3}
 
 
 def ask_for_history(bench: Workbench, method: MethodConfig, target: str) -> Output:
@@ -68,8 +73,9 @@ def ask_for_history(bench: Workbench, method: MethodConfig, target: str) -> Outp
     Returns:
         ``requests``, how many were put; ``rows``, one per request and record of either side (``prompt``: it
         stands in the prompt; ``control``: it would, had the coin fallen the other way), with the ``run`` in
-        tokens, the ``recall``, whether it ``leaked``, and whether it did in the answer of the base
-        (``base_leaked``), which sees no history; ``skipped``, why there are no rows. No text.
+        tokens, the ``recall``, whether it ``leaked``, and whether it did in the answer to the same request
+        without any history in the prompt (``base_leaked``), of the base or, where a module is deployed with
+        the prompt (``module``), of that; ``skipped``, why there are no rows. No text.
     """
     user = bench.dataset.user(target)
     members, held_out = bench.holdout.members(user), bench.holdout.nonmembers(user)
@@ -78,10 +84,11 @@ def ask_for_history(bench: Workbench, method: MethodConfig, target: str) -> Outp
     context = context_of(bench, method, target, {})
     model, made, prompts, inside = _asked(bench, method, context, members)
     if not any(inside):
-        return {"requests": len(REQUESTS), "rows": [], "skipped": _NO_HISTORY}
+        given = _GIVEN if getattr(method, "source", None) == "given" else ""
+        return {"requests": len(REQUESTS), "rows": [], "skipped": _NO_HISTORY + given}
     *_, outside = _asked(bench, method, context, held_out)
     said = _ids(model, predict_with(model, bench.dataset.task, prompts, made.adapter))
-    of_base = _ids(model, bench.base_answers)
+    of_base = _ids(model, bench.base_answers if made.adapter is None else _plainly(bench, made))
     rows = []
     for place, request in enumerate(REQUESTS):
         for side, records in _apart(inside[place], outside[place]).items():
@@ -90,7 +97,14 @@ def ask_for_history(bench: Workbench, method: MethodConfig, target: str) -> Outp
                 row = {"request": request.id, "kind": request.kind, "side": side, "record": record}
                 row |= {"run": found.run, "recall": round(found.recall, 10), "leaked": found.leaked}
                 rows.append({**row, "base_leaked": prompt_overlap(of_base[place], parts).leaked})
-    return {"requests": len(REQUESTS), "rows": rows, **({} if rows else {"skipped": _ALIKE})}
+    about = {"module": made.adapter is not None, **({} if rows else {"skipped": _ALIKE})}
+    return {"requests": len(REQUESTS), "rows": rows, **about}
+
+
+def _plainly(bench: Workbench, made: Personalisation) -> list[str]:
+    """What the deployed module answers to the requests without any history in the prompt."""
+    task = bench.dataset.task
+    return predict_with(bench.base, task, [task.prompt(request.text) for request in REQUESTS], made.adapter)
 
 
 def _asked(
@@ -156,7 +170,8 @@ def prompt_metrics(config: StudyConfig, outputs: Outputs, seeds: Seeds) -> list[
         Per method, over all requests and by their kind: ``prompt.leak_rate``, the share of a target's records
         in a prompt that some answer gives away, averaged over targets; ``prompt.control_rate``, the same of
         records that were not in the prompt; ``prompt.leak_difference`` and ``prompt.leak_p``;
-        ``prompt.base_rate``, how often the base gives the same records away; ``prompt.longest_run`` and
+        ``prompt.base_rate``, how often the same model without the history in its prompt gives the same
+        records away; ``prompt.longest_run`` and
         ``prompt.control_run``, a record's longest common run, on average; ``prompt.run_p``, the same test of
         the runs, which sees less than a whole record.
     """
@@ -216,7 +231,9 @@ def _metrics(
     compared = prompt_leakage([own.leaked for own in inside], [other.leaked for other in outside], rng)
     base = success_rate(np.array([own.base_leaked.mean() for own in inside], dtype=np.float64))
     p = Estimate(compared.p, None, compared.leak.reason)
-    yield _metric("leak_rate", method, kind, compared.leak, n)
+    mixed = _BOTH if any(unit.get("module") for unit in units) else ""
+    said = "; ".join(filter(None, [compared.leak.reason, mixed]))
+    yield _metric("leak_rate", method, kind, replace(compared.leak, reason=said), n)
     yield _metric("control_rate", method, kind, compared.control, n)
     yield _metric("leak_difference", method, kind, compared.difference, n, "difference of probabilities")
     yield _metric("leak_p", method, kind, p, n)

@@ -13,7 +13,7 @@ def test_it_is_a_report_of_the_bundled_study() -> None:
     assert "<h1>Privacy audit: quickstart</h1>" in PAGE
     assert "run <b>complete</b>" in PAGE
     assert "prime-audit evaluate quickstart" in PAGE
-    assert "gives away most" in PAGE
+    assert "The largest figure of this run" in PAGE
 
 
 def test_it_names_no_path_of_a_machine() -> None:

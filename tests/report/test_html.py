@@ -111,9 +111,14 @@ def test_sections_stand_in_the_order_in_which_they_are_read(page: str) -> None:
 def test_the_numbers_of_the_run_are_on_the_page(page: str) -> None:
     text = " ".join("".join(outline(page).text).split())
     assert "Gate failed: 2 of 4 limits broken" in text
-    assert "Own module (OPPU) gives away most, about the person it was made for: shown two records" in text
+    assert (
+        "figure of this run is that of Own module (OPPU), about the person it was made for: shown two" in text
+    )
     assert "picks out the trained-on one 93 times in 100 (95 % interval 88 to 98), where guessing" in text
-    assert "About the people who shared their modules, PriME merge gives away most: 66 times in 100" in text
+    assert (
+        "About the people who shared their modules the largest is that of PriME merge: 66 times in 100"
+        in text
+    )
     assert "the attack reference picks the right one 66 times in 100; guessing gives 50." in text
     assert "An AUC of 0.57 would have been seen" in text
     assert "2 targets fell back to the base" in text

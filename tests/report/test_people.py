@@ -103,7 +103,7 @@ def test_attributes_name_their_source_and_the_most_frequent_one() -> None:
     found = source(
         metric("attribute.accuracy", 0.75, method=None, **part),
         metric("attribute.majority", 0.25, method=None, **part),
-        metric("attribute.p", 0.0004, method=None, **part),
+        metric("attribute.p_holm", 0.0004, method=None, **part),
         metric("attribute.accuracy", None, "undefined: the weights are the same", **weights),
         metric("attribute.majority", None, "undefined: the weights are the same", **weights),
     )

@@ -70,7 +70,7 @@ def test_the_best_stands_first_and_the_others_beside_it() -> None:
     assert difference.startswith("\u22120.")
     low, high = (float(end.replace("\u2212", "-")) for end in limits.strip("()").split(" to "))
     assert low <= float(difference.replace("\u2212", "-")) <= high < 0
-    assert table.rows[2][4] == "0.023"
+    assert table.rows[2][4] == "p = 0.023"
     assert table.rows[0][-1] == "12,345"
 
 

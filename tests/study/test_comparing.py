@@ -12,30 +12,51 @@ def figures(values: dict[str, list[float]]) -> dict[tuple[str, str | None, str |
 
 
 def test_known_answers() -> None:
-    base = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6]
+    base = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8]
     found = figures(
         {
             "a": base,
             "b": [x + 0.1 for x in base],
-            "c": [x + d for x, d in zip(base, [0.3, -0.1] * 3, strict=True)],
+            "c": [x + d for x, d in zip(base, [0.3, -0.1] * 4, strict=True)],
         }
     )
     versus = found["versus", "b", "a"]
     # Equal differences say nothing of how far others would lie from them.
     assert (round(versus.value or 0, 9), versus.ci) == (0.1, None)
-    assert versus.reason == "no interval: all 6 targets are equal"
-    assert found["versus_p", "b", "a"].value == 2 / 64
+    assert versus.reason == "no interval: all 8 targets are equal"
+    assert found["versus_p", "b", "a"].value == 2 / 256
     # 3 (a - b) and 1 (the rest): Holm takes the smallest of three times three.
-    assert found["versus_holm", "b", "a"].value == pytest.approx(3 * 2 / 64)
+    assert found["versus_holm", "b", "a"].value == pytest.approx(3 * 2 / 256)
     assert found["versus_holm", "b", "a"].reason == "3 pairs"
     assert found["versus", "c", "a"].value == pytest.approx(0.1)
     interval = found["versus", "c", "a"].ci
     assert interval is not None
-    half = 2.5705818 * np.std([0.3, -0.1] * 3, ddof=1) / np.sqrt(6)
+    half = 2.3646243 * np.std([0.3, -0.1] * 4, ddof=1) / np.sqrt(8)
     assert (interval.low, interval.high) == pytest.approx((0.1 - half, 0.1 + half))
     ranks = {name: found["rank", name, None].value for name in "abc"}
     assert ranks == {"a": 2.5, "b": 1.5, "c": 2.0}
     assert found["rank", "b", None].direction == "lower"
+
+
+def test_where_all_pairs_leave_nothing_to_find_those_with_the_base_are_tested() -> None:
+    arrays = {name: np.arange(8) / 10 + 0.1 * place for place, name in enumerate(["base", *"abcdef"])}
+    found = {(m.id, m.method, m.reference): m for m in compare(arrays, Seeds(1), "base")}
+    holm = {
+        pair: m
+        for (name, *pair_), m in found.items()
+        if name == "utility.versus_holm"
+        for pair in [tuple(pair_)]
+    }
+    # 2 / 2^8 times 21 pairs is above .05, times 6 pairs it is not.
+    tested = {pair for pair, m in holm.items() if m.value is not None}
+    assert tested == {(name, "base") for name in "abcdef"}
+    assert holm["a", "base"].value == pytest.approx(6 * 2 / 256)
+    assert holm["a", "base"].reason == "6 pairs with base, the only ones corrected for"
+    assert holm["b", "a"].reason == "undefined: 8 targets cannot show a difference among 21 pairs"
+    assert found["utility.versus_p", "b", "a"].value == pytest.approx(2 / 256)
+    # Without a base none is tested.
+    alone = [m for m in compare(arrays, Seeds(1)) if m.id == "utility.versus_holm"]
+    assert {m.status for m in alone} == {"undefined"}
 
 
 def test_too_few_targets_are_not_tested() -> None:

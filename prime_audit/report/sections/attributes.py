@@ -16,7 +16,15 @@ _WORDS = {
     "label": "most frequent answer",
     "length": "length of answers, in thirds",
 }
-_HEAD = ("Attribute", "Whose, and from what", "Method", "Guessed right", "Most frequent", "p", "People")
+_HEAD = (
+    "Attribute",
+    "Whose, and from what",
+    "Method",
+    "Guessed right",
+    "Most frequent",
+    "p (Holm)",
+    "People",
+)
 
 
 def view(source: Source) -> dict[str, object] | None:
@@ -39,7 +47,7 @@ def view(source: Source) -> dict[str, object] | None:
 
     def row(attribute: str, origin: str, method: str | None) -> tuple[str, ...]:
         accuracy, majority, p = (
-            found.get((name, attribute, origin, method)) for name in ("accuracy", "majority", "p")
+            found.get((name, attribute, origin, method)) for name in ("accuracy", "majority", "p_holm")
         )
         return (
             _WORDS.get(attribute, attribute),

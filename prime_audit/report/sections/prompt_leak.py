@@ -17,7 +17,7 @@ _HEAD = (
     "Came out",
     "Never in the prompt",
     "p",
-    "Base alone",
+    "Without the history",
     "Longest run",
     "Never in the prompt: run",
     "p of runs",
@@ -60,6 +60,7 @@ def view(source: Source) -> dict[str, object] | None:
 
     return {
         "table": Table("Records that came out of the prompt", _HEAD, tuple(map(row, rates)), text=2),
+        "mixed": [m.method for m in rates if _kind(m) is None and "from the module" in m.reason],
         "leaked": sum(metric.value or 0 for metric in rates if _kind(metric) is None) > 0,
     }
 

@@ -1,11 +1,11 @@
 """Which method serves the targets best, person by person, and what each costs."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from prime_audit.report.parts import Table
 from prime_audit.report.source import Source
-from prime_audit.report.words import DASH, MINUS, cell, interval, number, signed
+from prime_audit.report.words import DASH, MINUS, cell, interval, number, p_value, signed
 from prime_audit.results import CI, Metric
 
 VERSUS: Final = ("versus", "versus_p", "versus_holm")
@@ -58,19 +58,21 @@ def ranked(source: Source) -> list[str]:
 
 
 def ranks_table(source: Source) -> Table:
-    """Make the table of ranks, each method beside the one that ranks first.
+    """Make the table of ranks, each method beside one that it is compared with.
 
     Args:
         source: The run.
 
     Returns:
-        A row per method: mean rank, utility, its difference from the first with an interval, the corrected
-        p-value of that difference, and what the method costs.
+        A row per method: mean rank, utility, its difference with an interval from the method that ranks first
+        (from the base where only pairs with the base are tested), the corrected p-value of that difference,
+        and what the method costs.
     """
     order, rows = ranked(source), []
+    other = _compared_with(source, order)
     shown = [one for one in COSTS if source.metric(f"cost.{one[0]}", order[0]) is not None]
     for name in order:
-        difference, adjusted = _against(source, name, order[0])
+        difference, adjusted = _against(source, name, other)
         rows.append(
             (
                 name,
@@ -81,9 +83,18 @@ def ranks_table(source: Source) -> Table:
                 *(cost_of(source, name, cost) for cost, _ in shown),
             )
         )
-    head = ("Method", "mean rank", "Utility", f"against {order[0]}", "p (Holm)", *(w for _, w in shown))
+    head = ("Method", "mean rank", "Utility", f"against {other}", "p (Holm)", *(w for _, w in shown))
     caption = "Methods by mean rank over targets (1 is the best; 95 % intervals in brackets)"
     return Table(caption, head, tuple(rows))
+
+
+def _compared_with(source: Source, order: Sequence[str]) -> str:
+    """The first method, if its pairs are tested; else the one that all tested pairs have in common."""
+    tested = [set(pair) for pair, p in _pairs(source, "utility.versus_holm").items() if p.value is not None]
+    if not tested or any(tested[0] != pair and order[0] in pair for pair in tested):
+        return order[0]
+    common = set.intersection(*tested)
+    return order[0] if order[0] in common else next((name for name in order if name in common), order[0])
 
 
 def _against(source: Source, name: str, other: str) -> tuple[str, str]:
@@ -103,7 +114,7 @@ def _against(source: Source, name: str, other: str) -> tuple[str, str]:
         ends = (-high, -low) if turned else (low, high)
         limits = CI(low=ends[0], high=ends[1], level=found.ci.level, how=found.ci.how)
         text += f"\n({interval(limits)})"
-    return text, number(p.value) if p.value is not None else cell(p)
+    return text, p_value(p.value) if p.value is not None else cell(p)
 
 
 def cost_of(source: Source, method: str, cost: str) -> str:
@@ -132,8 +143,10 @@ def _all_pairs(source: Source, pairs: Mapping[Pair, Metric]) -> Table:
         (
             f"{one} {MINUS} {other}",
             cell(pairs[one, other], plus=True),
-            cell(raw[one, other]),
-            cell(corrected[one, other]),
+            *(
+                cell(p) if p.value is None else p_value(p.value)
+                for p in (raw[one, other], corrected[one, other])
+            ),
         )
         for one, other in order
     )
@@ -147,4 +160,9 @@ def _sentence(source: Source, pairs: Mapping[Pair, Metric]) -> str:
         reason = next(iter(corrected.values())).reason
         return f"No pair could be tested: {reason}."
     apart = sum(value <= LEVEL for value in known)
-    return f"{apart} of {len(known)} pairs differ at the 5 % level, corrected for all of them."
+    found = f"{apart} of {len(known)} pairs differ at the 5 % level, corrected for all of them."
+    if len(known) == len(corrected):
+        return found
+    first = next(metric for metric in corrected.values() if metric.value is not None)
+    why = next(metric.reason for metric in corrected.values() if metric.value is None)
+    return f"{found} They are the {first.reason}: {why.removeprefix('undefined: ')}."
