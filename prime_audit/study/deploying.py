@@ -1,5 +1,6 @@
 """Personalises for one target, answers the queries, and keeps what would be deployed."""
 
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -103,6 +104,8 @@ def _provenance(deployed: Personalisation) -> Output:
 def _adapter(bench: Workbench, method: str, context: TargetContext, deployed: Personalisation) -> Output:
     """Writes the deployed adapter; returns its digest, its norm, and that over its sources' mean norm."""
     if deployed.adapter is None:
+        # What another configuration or other data had deployed here is not deployed any more.
+        shutil.rmtree(bench.adapter_path(method, context.target.id), ignore_errors=True)
         return {"adapter": None, "norm": 0.0, "norm_ratio": 0.0, "source_norm": 0.0}
     write_module(deployed.adapter, bench.adapter_path(method, context.target.id), bench.base.name)
     norm = deployed.adapter.norm()

@@ -21,20 +21,43 @@ class Journal:
         """
         self._log = AppendLog(path, read_only=read_only)
         self.dropped_tail = self._log.dropped_tail
-        self._entries = {entry["key"]: entry for entry in self._log.entries}
+        self._entries: dict[str, dict[str, Any]] = {}
+        self._keys: dict[str, str] = {}
+        for entry in self._log.entries:
+            self._note(entry)
+
+    def _note(self, entry: dict[str, Any]) -> None:
+        # What a unit leaves may lie under its name alone, so of each name only the last line holds.
+        self._entries.pop(self._keys.pop(entry["unit"], ""), None)
+        if "key" in entry:
+            self._entries[entry["key"]] = entry
+            self._keys[entry["unit"]] = entry["key"]
 
     def get(self, key: str) -> dict[str, Any] | None:
-        """Returns the entry of a finished unit, or None."""
+        """Returns the entry of a finished unit, or None; it is the last one of the unit's name."""
         return self._entries.get(key)
 
     def append(self, entry: dict[str, Any]) -> None:
         """Writes one finished unit and flushes it to disk.
 
         Args:
-            entry: JSON-serialisable, with the unit's ``key``.
+            entry: JSON-serialisable, with the ``unit``'s name and its ``key``.
 
         Raises:
             OutputError: It cannot be written.
         """
         self._log.append(entry)
-        self._entries[entry["key"]] = entry
+        self._note(entry)
+
+    def forget_other(self, unit: str, key: str) -> None:
+        """Takes back what was finished under a unit's name with another key, before it is overwritten.
+
+        Args:
+            unit: The unit's name.
+            key: The key that it has now.
+
+        Raises:
+            OutputError: It cannot be written.
+        """
+        if self._keys.get(unit, key) != key:
+            self.append({"unit": unit, "forgotten": self._keys[unit]})

@@ -66,7 +66,12 @@ class _Process:
 
     def __init__(self, setup: Message) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "prime_audit.study.worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            # -P: a file of the working folder that is called like a library is never imported.
+            [sys.executable, "-P", "-m", "prime_audit.study.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            # A signal to the command's group is the command's to answer; a worker ends when its stdin does.
+            process_group=0,
         )
         self._seen: set[str] = set()
         self._send(setup)

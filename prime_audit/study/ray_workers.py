@@ -1,9 +1,12 @@
 """Workers on a Ray cluster behind the executor's protocol; modules and evidence stay on the shared disk."""
 
+import contextlib
 import json
 import logging
 import os
-from collections.abc import Mapping
+import signal
+import threading
+from collections.abc import Iterator, Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
@@ -33,11 +36,11 @@ class RayWorkers:
             ConfigError: Ray is not installed.
             OutputError: There is no cluster at the address, or it has no room for a single worker.
         """
-        self._ray = _connect(address)
+        self._ray = _connect(address, setup["out"])
         self._setup = json.dumps(setup)
         wants = {"CPU": setup["threads"], "GPU": int(setup["device"] == "cuda")}
         # A worker that no node has room for would wait for ever, and its unit with it.
-        self._workers = min(workers, _room(self._ray.cluster_resources(), wants))
+        self._workers = min(workers, _room(self._ray.nodes(), wants))
         options = {"num_cpus": wants["CPU"], "num_gpus": wants["GPU"]}
         self._actor: Any = self._ray.remote(**options, max_restarts=0, max_task_retries=0)(_RayWorker)
         self._idle: list[tuple[Any, set[str]]] = []
@@ -89,21 +92,43 @@ class _RayWorker:
         return json.dumps(failure(message["unit"], self._worker))
 
 
-def _room(has: Mapping[str, float], wants: Mapping[str, int]) -> int:
-    """Returns how many workers a cluster holds."""
-    room = min(int(has.get(name, 0.0) // count) for name, count in wants.items() if count)
+def _room(nodes: Sequence[Mapping[str, Any]], wants: Mapping[str, int]) -> int:
+    """Returns how many workers a cluster holds; each lies on one node with all that it takes."""
+    asked = {name: count for name, count in wants.items() if count}
+    alive: list[Mapping[str, float]] = [node["Resources"] for node in nodes if node["Alive"]]
+    room = sum(min(int(has.get(name, 0.0) // count) for name, count in asked.items()) for has in alive)
     if room < 1:
-        kinds = [f"{count} {name}" for name, count in wants.items() if count]
+        wanted = " and ".join(f"{count} {name}" for name, count in asked.items())
+        found = "; ".join(" and ".join(f"{has.get(name, 0.0):g} {name}" for name in asked) for has in alive)
         raise OutputError(
-            f"a worker takes {' and '.join(kinds)}, which the Ray cluster does not have",
+            f"a worker takes {wanted}, which no node of the Ray cluster has (they have {found or 'nothing'})",
             hint="set a smaller run.threads_per_worker, or model.device: cpu",
         )
     return room
 
 
-def _connect(address: str | None) -> ModuleType:
+def _connect(address: str | None, out: str) -> ModuleType:
     # Ray would otherwise report its use to its makers.
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    # Ray has its workers import from the current folder first. In the run directory lies nothing to import;
+    # in the folder that the command was given in, a file may be called like a library.
+    with _handler_kept(signal.SIGTERM), contextlib.chdir(out):
+        return _started(address)
+
+
+@contextlib.contextmanager
+def _handler_kept(number: signal.Signals) -> Iterator[None]:
+    """Puts back how a signal is handled; Ray takes SIGTERM for itself and would leave with its own code."""
+    before = signal.getsignal(number)
+    try:
+        yield
+    finally:
+        # In any other thread neither Ray nor anybody else can set a handler.
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(number, before)
+
+
+def _started(address: str | None) -> ModuleType:
     try:
         import ray
     except ImportError as error:

@@ -24,6 +24,7 @@ from prime_audit.errors import ConfigError
 from prime_audit.results import SCORES_FILE, Results, write_results, write_scores
 from prime_audit.study.assemble import assemble, cancelled
 from prime_audit.study.disk import check_room
+from prime_audit.study.executor import Executor, InProcess
 from prime_audit.study.executors import executor_of, threads_of
 from prime_audit.study.inputs import load_dataset
 from prime_audit.study.journal import Journal
@@ -32,11 +33,11 @@ from prime_audit.study.opening import open_study, set_threads
 from prime_audit.study.predictions import FOLDER as PREDICTIONS
 from prime_audit.study.predictions import write_predictions
 from prime_audit.study.progress import NO_PROGRESS, Progress
-from prime_audit.study.reuse import JOURNAL, take_over
+from prime_audit.study.reuse import JOURNAL, open_earlier, take_over
 from prime_audit.study.schedule import Stopped, finished, run_units
 from prime_audit.study.stopping import Stopping
 from prime_audit.study.store import default_store
-from prime_audit.study.units import Output, Unit
+from prime_audit.study.units import Unit
 from prime_audit.study.workbench import SEARCH, Workbench
 
 CONFIG = "config.resolved.yaml"
@@ -86,29 +87,56 @@ def _run_locked(
         progress.note(note)
     if not fresh:
         _check_claim(config, out)
+    earlier = open_earlier(reuse, out, fresh=fresh) if reuse is not None else None
     threads = threads_of(config.run)
     set_threads(threads)
     bench, units = open_study(config, dataset, default_store(), out)
+    left = units if fresh else _unfinished(units, Journal(out / JOURNAL, read_only=True))
+    check_room(bench, left, freed=_size(out) if fresh else 0)
+    # Where everything is finished, no cluster needs to be there.
+    executor = executor_of(bench, threads) if left else InProcess(bench.seeds, bench.batching)
+    with closing(executor):
+        journal = _begin(bench, fresh, progress)
+        if reuse is not None and earlier is not None:
+            taken = take_over(units, journal, out, reuse, earlier)
+            progress.note(f"{plural(taken, 'finished unit')} taken over from {reuse}")
+        return _finish(bench, units, journal, executor, progress, started)
+
+
+def _unfinished(units: list[Unit], journal: Journal) -> list[Unit]:
+    return [unit for unit in units if not finished(unit, journal)]
+
+
+def _begin(bench: Workbench, fresh: bool, progress: Progress) -> Journal:
+    """Makes the directory this run's; returns its journal."""
     if fresh:
-        _clear(out)
+        _clear(bench.out)
     # Nobody else writes here, so a temporary name is what a killed start left behind.
-    remove_temporaries(out)
+    remove_temporaries(bench.out)
     _write_claim(bench)
-    journal = Journal(out / JOURNAL)
+    journal = Journal(bench.out / JOURNAL)
     if journal.dropped_tail:
         progress.note("the journal's last line was cut off; its unit runs again")
-    if reuse is not None:
-        taken = take_over(units, journal, out, reuse)
-        progress.note(f"{plural(taken, 'finished unit')} taken over from {reuse}")
-    left = [unit for unit in units if not finished(unit, journal)]
-    whole = not left
+    return journal
+
+
+def _finish(
+    bench: Workbench,
+    units: list[Unit],
+    journal: Journal,
+    executor: Executor,
+    progress: Progress,
+    started: str,
+) -> Results:
+    """Does what is not finished and writes what follows from all units."""
+    out, whole = bench.out, not _unfinished(units, journal)
     if not whole:
-        check_room(bench, left)
         # Until they are finished again, no earlier results may be read as this run's.
         for name in DERIVED:
             (out / name).unlink(missing_ok=True)
     try:
-        outputs = _outputs(bench, units, journal, progress, threads)
+        with Stopping(progress) as stopping:
+            outputs = run_units(units, journal, progress, executor, stopping)
     except Stopped as stop:
         # The results say so before the signal has its way.
         write_json(out / "manifest.json", _manifest(bench, started, units, journal))
@@ -139,13 +167,6 @@ def _write_claim(bench: Workbench) -> None:
     (out / "evidence").mkdir(mode=0o700, exist_ok=True)
     for name, manifest_of in bench.designs().items():
         write_json(out / "evidence" / name, manifest_of)
-
-
-def _outputs(
-    bench: Workbench, units: list[Unit], journal: Journal, progress: Progress, threads: int | None
-) -> dict[str, Output]:
-    with closing(executor_of(bench, threads)) as executor, Stopping(progress) as stopping:
-        return run_units(units, journal, progress, executor, stopping)
 
 
 def _manifest(bench: Workbench, started: str, units: list[Unit], journal: Journal) -> dict[str, Any]:
@@ -186,6 +207,13 @@ def _clear(out: Path) -> None:
         (out / name).unlink(missing_ok=True)
     for name in FOLDERS:
         shutil.rmtree(out / name, ignore_errors=True)
+
+
+def _size(out: Path) -> int:
+    """Returns the bytes of what `_clear` removes."""
+    parts = [out / name for name in PARTS]
+    inside = (path for name in FOLDERS for path in (out / name).rglob("*"))
+    return sum(path.stat().st_size for path in (*parts, *inside) if path.is_file() and not path.is_symlink())
 
 
 def _seconds(units: list[Unit], journal: Journal) -> dict[str, float]:

@@ -72,10 +72,14 @@ def run_units(
     while schedule.running or (schedule.ready and not stopping() and failed is None):
         while executor.free and schedule.ready and not stopping() and failed is None:
             unit = schedule.next()
+            journal.forget_other(unit.name, unit.key)
             executor.submit(unit, schedule.outputs_before(unit))
+        if not schedule.running:
+            # The signal came between the two questions, and there is nothing to wait for.
+            break
         done = executor.wait()
         if done.output is None:
-            failed = schedule.failed(done, progress) or failed
+            failed = schedule.failed(done, progress, bool(stopping())) or failed
             continue
         journal.append(schedule.entry(done, done.output))
         progress.unit(done.name, done.seconds, cached=False)
@@ -146,17 +150,20 @@ class _Schedule:
         entry = {"key": unit.key, "unit": unit.name, "seconds": done.seconds, "output": output}
         return entry | ({"halved": done.halved} if done.halved else {})
 
-    def failed(self, done: Done, progress: Progress) -> Exception | None:
-        """Takes note of a failed try; returns the error unless the unit is tried again."""
+    def failed(self, done: Done, progress: Progress, stopping: bool) -> Exception | None:
+        """Takes note of a failed try; returns the error unless the unit is tried again, now or later."""
         self.running.remove(done.name)
         if not done.lost:
             return done.error
         self._losses[done.name] += 1
+        heapq.heappush(self.ready, self._place[done.name])
+        if stopping:
+            # Whatever stops the command may have ended its workers too.
+            return None
         if self._losses[done.name] == TRIES:
             return IncompleteError(
                 f"unit {done.name}: its worker died {TRIES} times ({done.lost})",
                 hint="the machine may be short of memory: try fewer run.workers; the same command continues",
             )
         progress.note(f"the worker of {done.name} died ({done.lost}); the unit is tried again")
-        heapq.heappush(self.ready, self._place[done.name])
         return None

@@ -8,7 +8,6 @@ study itself, and refuses a unit whose key is not the one that it would have giv
 import json
 import os
 import queue
-import signal
 import sys
 import threading
 import traceback
@@ -130,8 +129,6 @@ def failure(unit: str, error: Exception) -> Message:
 
 def main() -> None:
     """Answers tasks until stdin ends."""
-    # Ctrl-C reaches the whole process group; it is the command's to say what happens to its workers.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     for category in (FutureWarning, DeprecationWarning):
         warnings.simplefilter("ignore", category)
     # What a library prints must not come between the answers.

@@ -1,9 +1,13 @@
 """Units give the same outputs whoever carries them out, and a worker's death costs its unit alone."""
 
 import importlib.util
+import os
+import shutil
+import signal
 import sys
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +22,10 @@ from prime_audit.study.executor import Done, Executor, InProcess
 from prime_audit.study.inputs import load_dataset
 from prime_audit.study.journal import Journal
 from prime_audit.study.opening import open_study
-from prime_audit.study.processes import Processes
+from prime_audit.study.processes import Processes, _Process
 from prime_audit.study.progress import NO_PROGRESS
 from prime_audit.study.ray_workers import RayWorkers, _room
-from prime_audit.study.reuse import take_over
+from prime_audit.study.reuse import open_earlier, take_over
 from prime_audit.study.schedule import Stopped, finished, run_units
 from prime_audit.study.units import Output, Outputs, Unit
 from prime_audit.study.workbench import Workbench
@@ -98,9 +102,15 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Output], 
 
 @pytest.mark.parametrize("make", [processes, pytest.param(on_ray, marks=RAY)])
 def test_outputs_and_files_are_those_of_one_process_although_a_worker_dies(
-    make: Callable[[Made], Executor], alone: tuple[dict[str, Output], str], tmp_path: Path
+    make: Callable[[Made], Executor],
+    alone: tuple[dict[str, Output], str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     made = opened(tmp_path)
+    # A file of the working folder that is called like a library is not what a worker imports.
+    (tmp_path / "yaml.py").write_text("open('ran', 'w').close()\nraise SystemExit\n")
+    monkeypatch.chdir(tmp_path)
     with closing(Murderous(make(made))) as executor:
         outputs = run_units(made[1], Journal(tmp_path / "journal"), NO_PROGRESS, executor)
     third = executor.submitted[2]
@@ -109,6 +119,7 @@ def test_outputs_and_files_are_those_of_one_process_although_a_worker_dies(
     assert list(outputs) == [unit.name for unit in made[1]]
     assert outputs == alone[0]
     assert digest_folder(tmp_path / "run") == alone[1]
+    assert not (tmp_path / "ran").exists()
 
 
 def test_a_worker_refuses_a_unit_that_it_would_key_otherwise(tmp_path: Path) -> None:
@@ -170,23 +181,53 @@ def test_a_stopped_run_begins_no_further_unit(tmp_path: Path) -> None:
     assert journal.get("b") is None
 
 
-def test_a_cluster_takes_as_many_workers_as_it_has_room_for() -> None:
-    assert _room({"CPU": 16.0, "GPU": 3.0}, {"CPU": 4, "GPU": 0}) == 4
-    assert _room({"CPU": 16.0, "GPU": 3.0}, {"CPU": 4, "GPU": 1}) == 3
-    with pytest.raises(OutputError, match="a worker takes 4 CPU and 1 GPU, which the Ray cluster"):
-        _room({"CPU": 16.0}, {"CPU": 4, "GPU": 1})
+def nodes(*resources: dict[str, float]) -> list[dict[str, Any]]:
+    return [{"Alive": True, "Resources": has} for has in resources]
+
+
+def test_a_cluster_takes_as_many_workers_as_fit_on_its_nodes() -> None:
+    large, small = {"CPU": 16.0, "GPU": 3.0}, {"CPU": 3.0, "GPU": 2.0}
+    assert _room(nodes(large), {"CPU": 4, "GPU": 0}) == 4
+    assert _room(nodes(large, small), {"CPU": 4, "GPU": 1}) == 3
+    assert _room(nodes(large, large), {"CPU": 9, "GPU": 0}) == 2
+    dead = {"Alive": False, "Resources": large}
+    assert _room([*nodes(large), dead], {"CPU": 4, "GPU": 0}) == 4
+
+
+def test_a_worker_that_fits_on_no_single_node_is_refused_although_all_together_would_do() -> None:
+    # Two nodes with the cores and a third one with the GPU: Ray would let the worker wait for ever.
+    cluster = nodes({"CPU": 8.0}, {"CPU": 8.0}, {"CPU": 2.0, "GPU": 1.0})
+    with pytest.raises(OutputError, match=r"a worker takes 4 CPU and 1 GPU, which no node .* has") as caught:
+        _room(cluster, {"CPU": 4, "GPU": 1})
+    assert "8 CPU and 0 GPU; 8 CPU and 0 GPU; 2 CPU and 1 GPU" in str(caught.value)
+    with pytest.raises(OutputError, match="takes 10 CPU, which no node"):
+        _room(cluster, {"CPU": 10, "GPU": 0})
+
+
+@RAY
+def test_ray_leaves_sigterm_to_the_command(tmp_path: Path) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+
+    def mine(number: int, frame: object) -> None: ...
+
+    signal.signal(signal.SIGTERM, mine)
+    try:
+        with closing(RayWorkers({"threads": 1, "device": "cpu", "out": str(tmp_path)}, 1, None)):
+            assert signal.getsignal(signal.SIGTERM) is mine
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def test_ray_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(ConfigError, match="Ray is not installed") as caught:
-        RayWorkers({"threads": 1}, 1, None)
+        RayWorkers({"threads": 1, "out": str(tmp_path)}, 1, None)
     assert "prime-audit[ray]" in caught.value.hint
 
 
 def test_a_directory_without_a_run_cannot_be_reused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="there is no run to reuse"):
-        take_over([], Journal(tmp_path / "j"), tmp_path, tmp_path / "nowhere")
+        open_earlier(tmp_path / "nowhere", tmp_path, fresh=False)
 
 
 def test_a_unit_whose_file_is_gone_is_not_taken_over(tmp_path: Path) -> None:
@@ -199,6 +240,123 @@ def test_a_unit_whose_file_is_gone_is_not_taken_over(tmp_path: Path) -> None:
     (one / "evidence" / "there").write_text("scores")
     plan = [Unit(n, n, n, lambda outputs: {}, two / "evidence" / n) for n in ("there", "gone", "new")]
     journal = Journal(two / "journal.jsonl")
-    assert take_over(plan, journal, two, one) == 1
+    assert take_over(plan, journal, two, one, open_earlier(one, two, fresh=True)) == 1
     assert [finished(unit, journal) for unit in plan] == [True, False, False]
     assert (two / "evidence" / "there").read_text() == "scores"
+
+
+def test_a_run_that_is_about_to_be_removed_is_not_reused(tmp_path: Path) -> None:
+    Journal(tmp_path / "journal.jsonl").append({"key": "k", "unit": "u", "seconds": 1.0, "output": {}})
+    (tmp_path.parent / "link").symlink_to(tmp_path)
+    with pytest.raises(ConfigError, match="--fresh would remove the run that --reuse names"):
+        open_earlier(tmp_path.parent / "link", tmp_path, fresh=True)
+    assert open_earlier(tmp_path, tmp_path, fresh=False).get("k") is not None
+
+
+def module_of(run: Path, key: str) -> Unit:
+    """A unit whose artefact lies under its name alone, as adapters do; it writes its key into it."""
+    path = run / "modules" / "prime" / "t1"
+
+    def deploy(outputs: Outputs) -> Output:
+        path.mkdir(parents=True, exist_ok=True)
+        (path / "adapter").write_text(key)
+        return {"adapter": key}
+
+    return Unit("deploy/prime/t1", "deploy", key, deploy, path)
+
+
+def carry_out(run: Path, key: str) -> str:
+    """Runs the unit in a run directory if it is not finished; returns what lies there afterwards."""
+    executor = InProcess(Seeds(1), Batching())
+    run_units([module_of(run, key)], Journal(run / "journal.jsonl"), NO_PROGRESS, executor)
+    return (run / "modules" / "prime" / "t1" / "adapter").read_text()
+
+
+def test_what_another_start_has_overwritten_counts_as_finished_no_more(tmp_path: Path) -> None:
+    assert [carry_out(tmp_path, key) for key in ("a", "b", "a", "a")] == ["a", "b", "a", "a"]
+    lines = (tmp_path / "journal.jsonl").read_text().splitlines()
+    assert sum('"output"' in line for line in lines) == 3
+
+
+def test_what_a_killed_start_has_overwritten_counts_as_finished_no_more(tmp_path: Path) -> None:
+    carry_out(tmp_path, "a")
+    killed = module_of(tmp_path, "b")
+
+    def overwrite_and_die(outputs: Outputs) -> Output:
+        killed.run(outputs)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_units(
+            [replace(killed, run=overwrite_and_die)],
+            Journal(tmp_path / "journal.jsonl"),
+            NO_PROGRESS,
+            InProcess(Seeds(1), Batching()),
+        )
+    assert carry_out(tmp_path, "a") == "a"
+
+
+def test_what_was_overwritten_is_not_taken_over(tmp_path: Path) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    for run in (one, two):
+        run.mkdir()
+    carry_out(one, "a")
+    carry_out(one, "b")
+    journal = Journal(two / "journal.jsonl")
+    for key, taken in (("a", 0), ("b", 1)):
+        assert (
+            take_over([module_of(two, key)], journal, two, one, open_earlier(one, two, fresh=False)) == taken
+        )
+    # What lies here under the same name does not stand in for a file that is gone there.
+    shutil.rmtree(one / "modules")
+    carry_out(two, "c")
+    assert take_over([module_of(two, "b")], journal, two, one, open_earlier(one, two, fresh=False)) == 0
+
+
+def test_a_signal_between_two_questions_leaves_nothing_to_wait_for(tmp_path: Path) -> None:
+    answers = iter([0, 15, 15, 15])
+    with pytest.raises(Stopped) as caught:
+        run_units(
+            units(("a", ())),
+            Journal(tmp_path / "j"),
+            NO_PROGRESS,
+            InProcess(Seeds(1), Batching()),
+            lambda: next(answers),
+        )
+    assert caught.value.number == 15
+
+
+def test_a_worker_that_dies_while_the_run_stops_is_not_said_to_be_tried_again(tmp_path: Path) -> None:
+    executor = Dying()
+    heard = Notes()
+    with pytest.raises(Stopped):
+        run_units(
+            units(("bad", ()), ("good", ())),
+            Journal(tmp_path / "j"),
+            heard,
+            executor,
+            lambda: 15 if executor.tries else 0,
+        )
+    assert (executor.tries, heard.notes) == (["bad"], [])
+
+
+class Notes:
+    """Keeps the notes."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def start(self, total: int, names: list[str]) -> None: ...
+
+    def unit(self, name: str, seconds: float, cached: bool) -> None: ...
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+
+def test_a_signal_to_the_commands_group_does_not_reach_the_workers() -> None:
+    # Nothing is sent to it, so it waits for its set-up until its stdin is closed.
+    process = _Process({})
+    assert os.getpgid(process._process.pid) == process._process.pid != os.getpgid(0)
+    process._process.kill()
+    assert process.end() == "killed by signal 9"
