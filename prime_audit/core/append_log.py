@@ -26,12 +26,13 @@ class AppendLog:
         dropped_tail: Whether a torn last line was dropped.
     """
 
-    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+    def __init__(self, path: Path, *, read_only: bool = False, remedy: str) -> None:
         """Read what is there already.
 
         Args:
             path: The file; it need not exist.
             read_only: Leave a torn last line where it is: the file may belong to another process.
+            remedy: What the user can do about a damaged file.
 
         Raises:
             IncompleteError: A whole line is damaged; its number and byte are named.
@@ -40,9 +41,9 @@ class AppendLog:
         self.entries: list[dict[str, Any]] = []
         self.dropped_tail = False
         if path.exists():
-            self._read(read_only)
+            self._read(read_only, remedy)
 
-    def _read(self, read_only: bool) -> None:
+    def _read(self, read_only: bool, remedy: str) -> None:
         raw = self.path.read_bytes()
         whole, _, tail = raw.rpartition(b"\n")
         start = 0
@@ -51,7 +52,7 @@ class AppendLog:
             if entry is None:
                 raise IncompleteError(
                     f"{self.path}: line {number} (byte {start}) is damaged",
-                    hint="restore the file, or start again with --fresh",
+                    hint=remedy,
                 )
             self.entries.append(entry)
             start += len(line) + 1

@@ -55,7 +55,7 @@ def remove_temporaries(folder: Path, older_than: float = 0.0) -> None:
         folder: The folder.
         older_than: Leave alone what was changed within so many seconds: another process may be at it.
     """
-    for path in folder.rglob(".*.tmp"):
+    for path in (*folder.rglob(".*.tmp"), *folder.rglob(".*.old")):
         with contextlib.suppress(OSError):
             if time.time() - path.stat().st_mtime >= older_than:
                 shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
@@ -343,13 +343,14 @@ def make_private_dir(path: Path) -> Path:
 
 
 @contextlib.contextmanager
-def atomic_dir(path: Path) -> Iterator[Path]:
+def atomic_dir(path: Path, *, replace: bool = True) -> Iterator[Path]:
     """Fill a folder under a temporary name and rename it when the block ends well.
 
-    A folder that is already there is replaced. If the block fails, nothing is left behind.
+    If the block fails, nothing is left behind.
 
     Args:
         path: Where the folder goes; its parent must exist.
+        replace: Whether a folder that is there by then is replaced; else it stays and the new one goes.
 
     Yields:
         The temporary folder to write into.
@@ -363,14 +364,16 @@ def atomic_dir(path: Path) -> Iterator[Path]:
         raise OutputError(f"{path}: this folder cannot be made: {error.strerror or error}") from error
     try:
         yield temporary
-        _replace_dir(temporary, path)
+        _put_in_place(temporary, path, replace)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _replace_dir(new: Path, path: Path) -> None:
-    """Rename `new` to `path`; what stood there is moved aside first and then removed."""
+def _put_in_place(new: Path, path: Path, replace: bool) -> None:
+    """Rename `new` to `path`; what is to be replaced there is moved aside first and then removed."""
     try:
+        if not replace and path.exists():
+            return
         if not path.exists():
             os.rename(new, path)
             sync_folder(path.parent)
@@ -379,4 +382,7 @@ def _replace_dir(new: Path, path: Path) -> None:
             os.rename(path, Path(aside) / "old")
             os.rename(new, path)
     except OSError as error:
+        if not replace and path.is_dir():
+            # Another process was faster by less than the time between the question and the renaming.
+            return
         raise OutputError(f"{path}: this folder cannot be put in place: {error.strerror or error}") from error

@@ -1,7 +1,7 @@
 """Base language models: loading, per-token scoring, label scoring, decoding, embedding."""
 
 from prime_audit.models.adapters import RowAdapters
-from prime_audit.models.batching import Batching
+from prime_audit.models.batching import Batching, fits_or_says
 from prime_audit.models.decoding import (
     choose_labels,
     continue_tokens,
@@ -49,6 +49,7 @@ __all__ = [
     "encode",
     "encode_all",
     "first_tokens",
+    "fits_or_says",
     "generate",
     "generation_overlap",
     "leaves_room",

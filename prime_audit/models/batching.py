@@ -1,6 +1,7 @@
 """Batches of a size that is fixed beforehand, halved only where memory does not hold one."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -62,6 +63,25 @@ class Batching:
                 torch.cuda.empty_cache()
             middle = len(batch) // 2
             waiting += [batch[middle:], batch[:middle]]
+
+
+@contextmanager
+def fits_or_says(what: str, hint: str) -> Iterator[None]:
+    """Names what did not fit into memory where nothing can be halved; it also decorates functions.
+
+    Args:
+        what: What the block does, such as ``training``.
+        hint: Which settings make it smaller.
+
+    Raises:
+        ModelError: Memory does not hold it.
+    """
+    try:
+        yield
+    except (torch.OutOfMemoryError, RuntimeError) as error:
+        if not _out_of_memory(error):
+            raise
+        raise ModelError(f"{what} does not fit into memory", hint=hint) from error
 
 
 def _out_of_memory(error: RuntimeError) -> bool:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from prime_audit.core import atomic_write_bytes
 from prime_audit.errors import ModelError
-from prime_audit.models import Encoded, Example, LanguageModel, encode_all
+from prime_audit.models import Encoded, Example, LanguageModel, encode_all, fits_or_says
 from prime_audit.modules.lora import LoraModule, check_fit, linear_layer
 from prime_audit.modules.training import descend, mean_loss
 
@@ -113,6 +113,7 @@ def _hook(gate: Tensor, down: Tensor, up: Tensor) -> Callable[[nn.Module, Any, T
     return add
 
 
+@fits_or_says("a batch of the gates' training", "set a smaller batch_size of per-pcs or training.max_tokens")
 def _optimise(
     lm: LanguageModel, encoded: Sequence[Encoded], gates: list[Tensor], settings: GateSettings, seed: int
 ) -> None:

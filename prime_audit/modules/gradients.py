@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from prime_audit.errors import ModelError
-from prime_audit.models import Encoded, Example, LanguageModel, encode_all
+from prime_audit.models import Encoded, Example, LanguageModel, encode_all, fits_or_says
 from prime_audit.modules.lora import LoraModule, check_fit, linear_layer
 from prime_audit.modules.training import mean_loss
 
 
+@fits_or_says("the gradient of one record", "set a smaller training.max_tokens, or fewer run.workers")
 def gradient_norms(
     lm: LanguageModel,
     examples: Sequence[Example],

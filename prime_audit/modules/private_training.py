@@ -12,11 +12,12 @@ from torch import Tensor, nn
 from prime_audit.config import PrivacyConfig, TrainingConfig
 from prime_audit.core import Seeds
 from prime_audit.errors import ModelError
-from prime_audit.models import Encoded, Example, LanguageModel
+from prime_audit.models import Encoded, Example, LanguageModel, fits_or_says
 from prime_audit.models.forward import logits_of, pad, predicted_mask, states_of
 from prime_audit.modules.lora import LoraModule
 from prime_audit.modules.privacy import Guarantee, promised, quiet_opacus
 from prime_audit.modules.training import (
+    TOO_LARGE,
     current_module,
     encode_for_training,
     fresh_lora,
@@ -62,6 +63,7 @@ def train_private_module(
         return current_module(wrapped, training), guarantee
 
 
+@fits_or_says("a batch of the training", TOO_LARGE)
 def dp_sgd(
     lm: LanguageModel, encoded: Sequence[Encoded], training: TrainingConfig, guarantee: Guarantee, seed: int
 ) -> None:

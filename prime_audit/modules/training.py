@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from prime_audit.config import TrainingConfig
 from prime_audit.errors import ModelError
-from prime_audit.models import Encoded, Example, LanguageModel, encode_all
+from prime_audit.models import Encoded, Example, LanguageModel, encode_all, fits_or_says
 from prime_audit.models.forward import logits_of, pad, predicted_mask, states_of
 from prime_audit.modules.lora import LoraModule, factors_from_state
 
@@ -153,6 +153,11 @@ def _targets(lm: LanguageModel, names: Sequence[str]) -> list[str]:
     return layers
 
 
+# A batch is one step: halved, it would be another training. So it is only said what would fit.
+TOO_LARGE = "set a smaller training.batch_size or training.max_tokens, or fewer run.workers"
+
+
+@fits_or_says("a batch of the training", TOO_LARGE)
 def optimise(
     lm: LanguageModel,
     encoded: Sequence[Encoded],
@@ -173,7 +178,7 @@ def optimise(
         The number of epochs that were run.
 
     Raises:
-        ModelError: The loss stops being finite.
+        ModelError: The loss stops being finite, or memory does not hold a batch.
     """
     parameters = [parameter for parameter in lm.model.parameters() if parameter.requires_grad]
     optimiser = torch.optim.AdamW(parameters, lr=training.lr, weight_decay=0.0)

@@ -32,7 +32,7 @@ class SearchLog:
         Raises:
             IncompleteError: The file is damaged.
         """
-        self._log = AppendLog(path)
+        self._log = AppendLog(path, remedy="delete this one file: the search begins again, all else is kept")
         self._next = 0
 
     def measured(self, of: str, points: Floats, measure: Callable[[], list[Figures]]) -> list[Figures]:

@@ -11,6 +11,12 @@ from prime_audit.personalize import METHODS
 
 # Each look-up reads a file, and a plan asks once per unit.
 version = cache(metadata.version)
+PACKAGES = ("torch", "transformers", "peft", "nevergrad", "numpy", "scipy", "scikit-learn", "bm25s")
+
+
+def versions() -> dict[str, str]:
+    """Returns the versions of this program and of the packages that compute its figures."""
+    return {name: version(name) for name in ("prime-audit", *PACKAGES)}
 
 
 def identity_of(method: MethodConfig) -> dict[str, str]:

@@ -19,7 +19,8 @@ class Journal:
         Raises:
             IncompleteError: If a line is damaged; its number is named.
         """
-        self._log = AppendLog(path, read_only=read_only)
+        remedy = "restore the file, or start again with --fresh"
+        self._log = AppendLog(path, read_only=read_only, remedy=remedy)
         self.dropped_tail = self._log.dropped_tail
         self._entries: dict[str, dict[str, Any]] = {}
         self._keys: dict[str, str] = {}

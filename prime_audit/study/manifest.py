@@ -6,16 +6,14 @@ import shlex
 import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib import metadata
 from typing import Any
 
 import torch
 
 from prime_audit.data import overlaps
 from prime_audit.study.executors import threads_of
+from prime_audit.study.identity import PACKAGES, version
 from prime_audit.study.workbench import Workbench
-
-PACKAGES = ("torch", "transformers", "peft", "nevergrad", "numpy", "scipy", "scikit-learn", "bm25s")
 
 
 def now() -> str:
@@ -52,7 +50,7 @@ def manifest(bench: Workbench, started: str, work: Work) -> dict[str, Any]:
     records = sum(map(len, bench.holdout.flips.values()))
     flips = [flip for user in bench.holdout.flips for flip in bench.holdout.audited_flips(user)]
     return {
-        "tool": {"name": "prime-audit", "version": metadata.version("prime-audit")},
+        "tool": {"name": "prime-audit", "version": version("prime-audit")},
         "python": platform.python_version(),
         "platform": platform.platform(),
         "cpu_threads": os.cpu_count() or 1,
@@ -64,7 +62,7 @@ def manifest(bench: Workbench, started: str, work: Work) -> dict[str, Any]:
             "cudnn_benchmark": torch.backends.cudnn.benchmark,
             "float32_matmul_precision": torch.get_float32_matmul_precision(),
         },
-        "packages": {name: metadata.version(name) for name in PACKAGES},
+        "packages": {name: version(name) for name in PACKAGES},
         "command": _command(),
         "started": started,
         "finished": now(),

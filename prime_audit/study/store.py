@@ -37,7 +37,7 @@ class Store:
         return self.root / "modules" / key
 
     def ensure(self, key: str, write: Callable[[Path], None]) -> bool:
-        """Makes the module of ``key`` if it is missing.
+        """Makes the module of ``key`` if it is missing; of two runs that make it, the first one's stays.
 
         Args:
             key: The unit's key.
@@ -48,6 +48,6 @@ class Store:
         """
         if self.path(key).is_dir():
             return True
-        with atomic_dir(self.path(key)) as folder:
+        with atomic_dir(self.path(key), replace=False) as folder:
             write(folder)
         return False

@@ -20,12 +20,17 @@ from prime_audit import errors
 from prime_audit.config import StudyConfig
 from prime_audit.errors import IncompleteError, PrimeAuditError
 from prime_audit.study.executor import Done, carry_out_unit
+from prime_audit.study.identity import versions
 from prime_audit.study.inputs import load_dataset
 from prime_audit.study.opening import open_study, set_threads
 from prime_audit.study.units import Output, Unit
 from prime_audit.study.workbench import Workbench
 
 Message = dict[str, Any]
+_SHARED = (
+    "the run directory, PRIME_AUDIT_CACHE, the folder that the command is given in, the data and the base "
+    "model must lie at the same place on all nodes"
+)
 
 
 def setup_message(bench: Workbench, threads: int) -> Message:
@@ -45,6 +50,7 @@ def setup_message(bench: Workbench, threads: int) -> Message:
         "device": bench.pretrained.device.type,
         "folder": str(Path.cwd()),
         "threads": threads,
+        "versions": versions(),
     }
 
 
@@ -71,16 +77,17 @@ class Worker:
             setup: From `setup_message`.
 
         Raises:
-            PrimeAuditError: The run directory is not there, or the study cannot be opened.
+            IncompleteError: A package has another version here.
+            OutputError: The run directory or the folder of the command is not there.
+            PrimeAuditError: The study cannot be opened.
         """
+        _check_versions(setup["versions"])
+        out = Path(setup["out"])
+        for folder, what in ((out, "run directory"), (Path(setup["folder"]), "folder of the command")):
+            if not folder.is_dir():
+                raise errors.OutputError(f"{folder}: this worker does not see the {what}", hint=_SHARED)
         # Paths in a study start at the folder that the command was given in.
         os.chdir(setup["folder"])
-        out = Path(setup["out"])
-        if not out.is_dir():
-            raise errors.OutputError(
-                f"{out}: this worker does not see the run directory",
-                hint="the run directory and PRIME_AUDIT_CACHE must lie on a file system that all nodes share",
-            )
         set_threads(setup["threads"])
         config = StudyConfig.model_validate_json(json.dumps(setup["study"]))
         self._bench, units = open_study(config, load_dataset(config), Path(setup["store"]), out)
@@ -104,6 +111,18 @@ class Worker:
         if done.error is not None:
             return failure(unit.name, done.error)
         return {"unit": unit.name, "output": done.output, "seconds": done.seconds, "halved": done.halved}
+
+
+def _check_versions(wanted: Mapping[str, str]) -> None:
+    here = versions()
+    others = [
+        f"{name} {here[name]} instead of {wanted[name]}" for name in here if here[name] != wanted.get(name)
+    ]
+    if others:
+        raise IncompleteError(
+            f"the worker has other packages than the command: {', '.join(others)}",
+            hint="install the same versions everywhere",
+        )
 
 
 def _other_plan(unit: str) -> PrimeAuditError:

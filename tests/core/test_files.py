@@ -18,6 +18,7 @@ from prime_audit.core import (
     make_private_dir,
     parse_json,
     read_json,
+    remove_temporaries,
     write_json,
 )
 from prime_audit.errors import DataError, OutputError
@@ -143,3 +144,13 @@ def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
         (temporary / "b").write_text("3")
     assert [p.name for p in path.iterdir()] == ["b"]
     assert [p.name for p in tmp_path.iterdir()] == ["module"]
+
+
+def test_what_a_killed_process_has_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    for name in (".a.x.tmp", ".a.x.old", "a", ".hidden"):
+        (tmp_path / "sub" / name).mkdir(parents=True)
+        (tmp_path / "sub" / name / "file").write_text("1")
+    remove_temporaries(tmp_path, older_than=3600.0)
+    assert len(list((tmp_path / "sub").iterdir())) == 4
+    remove_temporaries(tmp_path)
+    assert sorted(path.name for path in (tmp_path / "sub").iterdir()) == [".hidden", "a"]

@@ -1,5 +1,6 @@
 """A small study through the real command line: its run directory, its exit codes, its interruption."""
 
+import importlib.util
 import json
 import os
 import re
@@ -24,6 +25,7 @@ FILES = {
 }
 UTILITY = {"metric": "utility.primary", "method": "uniform"}
 LEAK = {"metric": "mia.auc", "method": "uniform", "attack": "loss"}
+RAY = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs the extra prime-audit[ray]")
 
 
 @pytest.fixture(scope="module")
@@ -143,11 +145,22 @@ def test_a_module_for_another_base_is_refused_with_both_shapes(home: Path) -> No
     assert "Traceback" not in finished.stderr
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_stopped_run_keeps_what_was_finished(number: signal.Signals, code: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("number", "code", "options"),
+    [
+        (signal.SIGINT, 130, ()),
+        (signal.SIGTERM, 143, ()),
+        (signal.SIGINT, 130, ("--workers", "2")),
+        (signal.SIGTERM, 143, ("--workers", "2")),
+        pytest.param(signal.SIGTERM, 143, ("--executor", "ray", "--workers", "1"), marks=RAY),
+    ],
+)
+def test_a_stopped_run_keeps_what_was_finished(
+    number: signal.Signals, code: int, options: tuple[str, ...], tmp_path: Path
+) -> None:
     study = write_study(tmp_path, gate={"rules": [{**LEAK, "max": 1.0}]})
     journal = tmp_path / "reports" / "small" / "journal.jsonl"
-    command = [sys.executable, "-m", "prime_audit", "evaluate", str(study)]
+    command = [sys.executable, "-m", "prime_audit", "evaluate", str(study), *options]
     with subprocess.Popen(
         command,
         cwd=tmp_path,
@@ -156,11 +169,13 @@ def test_a_stopped_run_keeps_what_was_finished(number: signal.Signals, code: int
         text=True,
         # A shell's background jobs, and so their children, ignore Ctrl-C unless it is set back.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        start_new_session=True,
     ) as process:
         assert process.stderr is not None
         for line in process.stderr:
             if line.startswith("[3/"):
-                os.kill(process.pid, number)
+                # A terminal sends it to the whole group; Ray's own processes end by that.
+                (os.kill if "ray" in options else os.killpg)(process.pid, number)
                 break
         rest = process.stderr.read()
     assert process.returncode == code
@@ -169,10 +184,11 @@ def test_a_stopped_run_keeps_what_was_finished(number: signal.Signals, code: int
     assert len(kept) >= 3
     # The unit in progress was finished, and nothing can be taken for the results of a whole run.
     assert "stopping after the unit in progress" in rest
+    assert "is tried again" not in rest
     stopped = load_results(tmp_path / "reports" / "small")
     assert (stopped.status, stopped.metrics) == ("cancelled", ())
     assert run_cli("check", tmp_path / "reports" / "small", home=tmp_path).code == 4
-    finished = run_cli("evaluate", study, home=tmp_path)
+    finished = run_cli("evaluate", study, *options, home=tmp_path)
     assert finished.code == 0
     assert f"{len(kept)} finished units are reused" in finished.stderr
     assert journal.read_text(encoding="utf-8").splitlines()[: len(kept)] == kept

@@ -7,7 +7,7 @@ import torch
 from prime_audit.config import TrainingConfig
 from prime_audit.errors import ModelError
 from prime_audit.models import Example, LanguageModel, score_tokens
-from prime_audit.modules import AdapterBank, LoraModule, adapt, merged_into, train_module
+from prime_audit.modules import AdapterBank, LoraModule, adapt, merged_into, train_module, training
 
 EXAMPLES = [
     Example(f"item {i}:", f" {word}") for i, word in enumerate(["red", "green", "blue", "red", "grey"])
@@ -93,3 +93,30 @@ def test_merging_into_the_base_equals_the_adapter(lm: LanguageModel, trained: Lo
     assert merged.digest == merged_into(lm, trained).digest
     assert merged.name == lm.name
     assert _loss(lm) != pytest.approx(_loss(merged), abs=0.01)
+
+
+@pytest.mark.parametrize("cpu", [False, True])
+def test_a_batch_that_does_not_fit_is_named_with_the_settings_that_make_it_smaller(
+    cpu: bool, lm: LanguageModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(lm: LanguageModel, batch: object) -> torch.Tensor:
+        if cpu:
+            raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory")
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(training, "mean_loss", full)
+    with pytest.raises(ModelError, match="a batch of the training does not fit into memory") as caught:
+        train_module(lm, EXAMPLES, TRAINING, seed=3)
+    assert "training.batch_size" in caught.value.hint
+    assert "training.max_tokens" in caught.value.hint
+
+
+def test_another_error_of_the_training_stays_what_it_is(
+    lm: LanguageModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(lm: LanguageModel, batch: object) -> torch.Tensor:
+        raise RuntimeError("shapes do not match")
+
+    monkeypatch.setattr(training, "mean_loss", broken)
+    with pytest.raises(RuntimeError, match="shapes do not match"):
+        train_module(lm, EXAMPLES, TRAINING, seed=3)

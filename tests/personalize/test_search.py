@@ -162,3 +162,13 @@ def test_a_record_of_another_search_is_noticed(tmp_path: Path) -> None:
         logged(SearchLog(tmp_path / "log"), replace(CMA, seed=2))
     with pytest.raises(IncompleteError, match="line 1: the search asks for other points"):
         SearchLog(tmp_path / "log").measured("selection", np.zeros((7, 3)), list)
+
+
+def test_a_damaged_record_costs_the_record_and_not_the_run(tmp_path: Path) -> None:
+    logged(SearchLog(tmp_path / "log"), CMA)
+    damaged = (tmp_path / "log").read_bytes().replace(b"search", b"hcraes", 1)
+    (tmp_path / "log").write_bytes(damaged)
+    with pytest.raises(IncompleteError, match=r"log: line 1 .* is damaged") as caught:
+        SearchLog(tmp_path / "log")
+    assert "delete this one file" in caught.value.hint
+    assert "--fresh" not in caught.value.hint

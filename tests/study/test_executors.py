@@ -19,6 +19,7 @@ from prime_audit.core import Seeds, digest_folder
 from prime_audit.errors import ConfigError, DataError, IncompleteError, OutputError
 from prime_audit.models import Batching
 from prime_audit.study.executor import Done, Executor, InProcess
+from prime_audit.study.identity import versions
 from prime_audit.study.inputs import load_dataset
 from prime_audit.study.journal import Journal
 from prime_audit.study.opening import open_study
@@ -108,8 +109,9 @@ def test_outputs_and_files_are_those_of_one_process_although_a_worker_dies(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     made = opened(tmp_path)
-    # A file of the working folder that is called like a library is not what a worker imports.
-    (tmp_path / "yaml.py").write_text("open('ran', 'w').close()\nraise SystemExit\n")
+    # Files of the working folder that are called like packages are not what a worker imports.
+    for name in ("yaml", "attacks"):
+        (tmp_path / f"{name}.py").write_text("open('ran', 'w').close()\nraise SystemExit\n")
     monkeypatch.chdir(tmp_path)
     with closing(Murderous(make(made))) as executor:
         outputs = run_units(made[1], Journal(tmp_path / "journal"), NO_PROGRESS, executor)
@@ -360,3 +362,21 @@ def test_a_signal_to_the_commands_group_does_not_reach_the_workers() -> None:
     assert os.getpgid(process._process.pid) == process._process.pid != os.getpgid(0)
     process._process.kill()
     assert process.end() == "killed by signal 9"
+
+
+def test_a_worker_with_another_version_of_a_package_is_refused_by_its_name(tmp_path: Path) -> None:
+    message = setup(opened(tmp_path))
+    assert {"prime-audit", "torch", "transformers", "peft", "numpy", "scipy"} < set(message["versions"])
+    message["versions"] = {**message["versions"], "scipy": "0.1"}
+    with pytest.raises(IncompleteError, match=r"other packages than the command: scipy \S+ instead of 0\.1$"):
+        Worker(message)
+
+
+@pytest.mark.parametrize("lacks", ["out", "folder"])
+def test_a_worker_that_does_not_see_a_folder_says_which_and_what_must_be_shared(
+    lacks: str, tmp_path: Path
+) -> None:
+    message = {"versions": versions(), "out": str(tmp_path), "folder": str(tmp_path), "threads": 1}
+    with pytest.raises(OutputError, match="gone: this worker does not see the") as caught:
+        Worker({**message, lacks: str(tmp_path / "gone")})
+    assert "the data and the base model" in caught.value.hint

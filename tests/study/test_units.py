@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -105,3 +106,31 @@ def test_earlier_artefacts_are_not_finished_without_their_journal_line(tmp_path:
     artefact.write_text("scores")
     unit = Unit("score", "score", "k1", lambda outputs: {}, artefact)
     assert not finished(unit, Journal(tmp_path / "j"))
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_of_two_runs_that_make_a_module_at_once_the_first_ones_stays(
+    late: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(tmp_path / "store")
+
+    def others() -> None:
+        store.path("key").mkdir()
+        (store.path("key") / "weights").write_text("theirs")
+
+    def write(folder: Path) -> None:
+        (folder / "weights").write_text("mine")
+        if not late:
+            others()
+
+    rename = os.rename
+
+    def slow(source: Path, target: Path) -> None:
+        others()
+        rename(source, target)
+
+    if late:
+        monkeypatch.setattr(os, "rename", slow)
+    assert not store.ensure("key", write)
+    assert (store.path("key") / "weights").read_text() == "theirs"
+    assert list((tmp_path / "store" / "modules").iterdir()) == [store.path("key")]
