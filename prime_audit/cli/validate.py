@@ -56,7 +56,9 @@ def validate(
     sharers: SharersOption = None,
     overrides: SetOption = None,
     seed: SeedOption = None,
-    plan: Annotated[bool, typer.Option("--plan", help="Count the units of work by stage.")] = False,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Count the units of work by stage, and the room on disk.")
+    ] = False,
 ) -> None:
     """Check a study file and its data; every fault is listed.
 
@@ -91,11 +93,30 @@ def validate(
         for stage, count in stages:
             typer.echo(f"{count:6d}  {stage:{width}}  {_STAGES.get(stage, '')}".rstrip())
         typer.echo(f"{sum(count for _, count in stages):6d}  units in all")
+        for line in _costs(config):
+            typer.echo(line)
     if beyond := list(_out_of_reach(config, dataset)):
         raise IncompleteError(
             f"gate: {plural(len(beyond), 'limit')} cannot be met with so few records: {'; '.join(beyond)}",
             hint="take more records or sharers, or a limit that they can keep",
         )
+
+
+def _costs(config: "StudyConfig") -> Iterator[str]:
+    """Say what room a run takes, and what an earlier one took in time; nothing else is known beforehand."""
+    from prime_audit.api import run_directory
+    from prime_audit.core import read_json
+    from prime_audit.errors import ModelError
+    from prime_audit.study import describe_room
+
+    try:
+        yield f"on disk: {describe_room(config)}"
+    except ModelError as error:
+        yield f"on disk: not known, because {error}"
+    path = run_directory(config) / "manifest.json"
+    earlier = read_json(path) if path.is_file() else None
+    if isinstance(earlier, dict) and isinstance(seconds := earlier.get("seconds"), dict):
+        yield f"time: the run in {path.parent} computed for {sum(seconds.values()):.0f} s"
 
 
 def _out_of_reach(config: "StudyConfig", dataset: "Dataset") -> Iterator[str]:

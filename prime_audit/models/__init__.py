@@ -15,7 +15,7 @@ from prime_audit.models.embedding import embed
 from prime_audit.models.encoding import Encoded, Example, as_read, encode, encode_all, tokenize
 from prime_audit.models.fitting import count_tokens, first_tokens, prompt_room
 from prime_audit.models.language_model import LanguageModel
-from prime_audit.models.loading import load_model
+from prime_audit.models.loading import load_model, model_outline
 from prime_audit.models.metering import Meter, metered
 from prime_audit.models.neighbours import altered_copies, score_neighbours
 from prime_audit.models.overlap import generation_overlap
@@ -56,6 +56,7 @@ __all__ = [
     "load_model",
     "load_sentence_encoder",
     "metered",
+    "model_outline",
     "predict",
     "prompt_room",
     "read_sentence_folder",

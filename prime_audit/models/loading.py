@@ -10,7 +10,14 @@ from typing import Any, Final
 import huggingface_hub
 import torch
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from torch import nn
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 from transformers.utils import logging as transformers_logging
 
 from prime_audit.bundled import TINY
@@ -59,6 +66,31 @@ def load_model(config: ModelConfig, store_root: Path, max_tokens: int | None = N
     )
     _check_tokenizer(lm)
     return lm
+
+
+def model_outline(config: ModelConfig, store_root: Path) -> nn.Module:
+    """Builds the layers of the model a study asks for, with their shapes and without their weights.
+
+    Args:
+        config: The model.
+        store_root: The store that converted models are kept in.
+
+    Returns:
+        A model on the device ``meta``.
+
+    Raises:
+        ModelError: See `load_model`.
+    """
+    folder = _folder(config, store_root)
+    _check_folder(folder, config.base)
+    auto: Any = AutoModelForCausalLM
+    try:
+        with quiet(), torch.device("meta"):
+            found: nn.Module = auto.from_config(AutoConfig.from_pretrained(folder, local_files_only=True))
+    except Exception as error:
+        # As in `_read`.
+        raise ModelError(f"model {config.base}: cannot be outlined: {_first_line(error)}") from error
+    return found
 
 
 def _folder(config: ModelConfig, store_root: Path) -> Path:

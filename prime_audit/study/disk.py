@@ -36,6 +36,11 @@ class Room:
     stored: int
     written: int
 
+    def __str__(self) -> str:
+        """In words, for the plan."""
+        written, stored = (f"{size / 1e6:.1f} MB" for size in (self.written, self.stored))
+        return f"at most {written} in the run directory and {stored} in the store of modules"
+
 
 def estimate(bench: Workbench, units: Sequence[Unit], model: nn.Module) -> Room:
     """Estimates from above what units will write.
@@ -92,13 +97,16 @@ def _evidence_bytes(bench: Workbench, unit: Unit) -> int:
     return VARIANTS[unit.stage] * users * bench.longest_history * TOKEN_BYTES
 
 
-def check_room(bench: Workbench, units: Sequence[Unit], freed: int = 0) -> None:
+def check_room(bench: Workbench, units: Sequence[Unit], freed: int = 0) -> Room:
     """Refuses to start where the disk does not hold what will be written.
 
     Args:
         bench: The workbench.
         units: The units that are still to be done.
         freed: Bytes of the run directory that are removed before anything is written.
+
+    Returns:
+        What will be written.
 
     Raises:
         NoSpaceError: With the bytes that are needed and free.
@@ -114,6 +122,7 @@ def check_room(bench: Workbench, units: Sequence[Unit], freed: int = 0) -> None:
                 f"{place}: the run needs about {needed} bytes there, and {free} bytes are free",
                 hint="make room, or use another --out or PRIME_AUDIT_CACHE",
             )
+    return room
 
 
 def _device(path: Path) -> int:

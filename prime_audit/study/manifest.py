@@ -47,8 +47,6 @@ def manifest(bench: Workbench, started: str, work: Work) -> dict[str, Any]:
     Returns:
         A JSON-serialisable description without paths of the machine.
     """
-    records = sum(map(len, bench.holdout.flips.values()))
-    flips = [flip for user in bench.holdout.flips for flip in bench.holdout.audited_flips(user)]
     return {
         "tool": {"name": "prime-audit", "version": version("prime-audit")},
         "python": platform.python_version(),
@@ -70,31 +68,38 @@ def manifest(bench: Workbench, started: str, work: Work) -> dict[str, Any]:
         "batches": {"tokens": bench.batching.tokens, "halved": work.halved},
         "study": bench.config.model_dump(mode="json"),
         "data_digest": bench.dataset.digest,
-        "design": {
-            "commitment": bench.holdout.manifest()["commitment"],
-            # Of every design of the study, by the name of its file in evidence/.
-            "commitments": {name: design["commitment"] for name, design in bench.designs().items()},
-            "users": len(bench.holdout.flips),
-            "members": sum(flips),
-            "nonmembers": len(flips) - sum(flips),
-            # Set aside for methods that measure their own leak; the two counts above leave them out.
-            "calibration": records - len(flips),
-            # Held-out records that nearly repeat something trained on: they blur the line that is measured.
-            "overlaps": len(overlaps(bench.holdout, bench.dataset)),
-        },
+        "design": _design(bench),
         "adapted_on": work.adapted_on,
-        # Keys of the store, where `prime-audit personalize` finds the modules again.
-        "modules": {
-            "adaptation": bench.keys.get("adapt"),
-            "sharers": {
-                user.id: bench.keys[f"train/{user.id}"]
-                for user in bench.dataset.sharers
-                if f"train/{user.id}" in bench.keys
-            },
-        },
+        "modules": _modules(bench),
         "model": {"name": bench.pretrained.name, "digest": bench.pretrained.digest},
         "device": str(bench.pretrained.device),
         "dtype": str(bench.pretrained.model.dtype).removeprefix("torch."),
+    }
+
+
+def _design(bench: Workbench) -> dict[str, Any]:
+    records = sum(map(len, bench.holdout.flips.values()))
+    flips = [flip for user in bench.holdout.flips for flip in bench.holdout.audited_flips(user)]
+    return {
+        "commitment": bench.holdout.manifest()["commitment"],
+        # Of every design of the study, by the name of its file in evidence/.
+        "commitments": {name: design["commitment"] for name, design in bench.designs().items()},
+        "users": len(bench.holdout.flips),
+        "members": sum(flips),
+        "nonmembers": len(flips) - sum(flips),
+        # Set aside for methods that measure their own leak; the two counts above leave them out.
+        "calibration": records - len(flips),
+        # Held-out records that nearly repeat something trained on: they blur the line that is measured.
+        "overlaps": len(overlaps(bench.holdout, bench.dataset)),
+    }
+
+
+def _modules(bench: Workbench) -> dict[str, Any]:
+    """Keys of the store, where `prime-audit personalize` finds the modules again."""
+    units = {user.id: f"train/{user.id}" for user in bench.dataset.sharers}
+    return {
+        "adaptation": bench.keys.get("adapt"),
+        "sharers": {user: bench.keys[unit] for user, unit in units.items() if unit in bench.keys},
     }
 
 

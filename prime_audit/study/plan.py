@@ -5,9 +5,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from prime_audit.config import MethodConfig, StudyConfig
+from prime_audit.models import model_outline
 from prime_audit.personalize import METHODS
 from prime_audit.study import work
 from prime_audit.study.costs import COUNTED, count_tokens_of_sharers
+from prime_audit.study.disk import Room, estimate
 from prime_audit.study.feasible import check_feasible
 from prime_audit.study.inputs import draw_design, load_dataset
 from prime_audit.study.plan_attacks import plan_attacks
@@ -91,6 +93,28 @@ def _needs(method: MethodConfig, target: str, adapted: list[str], shared: list[s
     return [*adapted, *own, *about, *([f"deploy/{of}/{target}"] if of else [])]
 
 
+def _planned(config: StudyConfig) -> tuple[Workbench, list[Unit]]:
+    dataset = load_dataset(config)
+    bench = Workbench(config, dataset, draw_design(config, dataset), Store(default_store()), default_store())
+    return bench, plan(bench, {})
+
+
+def describe_room(config: StudyConfig) -> Room:
+    """Estimates from above what a study writes to the disk, without loading the weights of a model.
+
+    Args:
+        config: The study.
+
+    Returns:
+        The bytes, as if nothing of it were there yet.
+
+    Raises:
+        ModelError: The model's configuration is not at hand.
+    """
+    bench, units = _planned(config)
+    return estimate(bench, units, model_outline(config.model, bench.store.root))
+
+
 def describe_plan(config: StudyConfig) -> list[tuple[str, int]]:
     """Counts a study's units by stage without loading a model.
 
@@ -100,6 +124,4 @@ def describe_plan(config: StudyConfig) -> list[tuple[str, int]]:
     Returns:
         Stage and number of units, in the order in which they run.
     """
-    dataset = load_dataset(config)
-    bench = Workbench(config, dataset, draw_design(config, dataset), Store(default_store()), default_store())
-    return list(Counter(unit.stage for unit in plan(bench, {})).items())
+    return list(Counter(unit.stage for unit in _planned(config)[1]).items())

@@ -92,7 +92,9 @@ def _run_locked(
     set_threads(threads)
     bench, units = open_study(config, dataset, default_store(), out)
     left = units if fresh else _unfinished(units, Journal(out / JOURNAL, read_only=True))
-    check_room(bench, left, freed=_size(out) if fresh else 0)
+    room = check_room(bench, left, freed=_size(out) if fresh else 0)
+    if left:
+        progress.note(f"what is left to do takes {room}")
     # Where everything is finished, no cluster needs to be there.
     executor = executor_of(bench, threads) if left else InProcess(bench.seeds, bench.batching)
     with closing(executor):

@@ -1,6 +1,7 @@
 """The commands that compute nothing: init, list, schema, validate, report."""
 
 import json
+import re
 from pathlib import Path
 from typing import get_args
 
@@ -146,19 +147,40 @@ def test_the_results_schema_is_the_committed_one(capsys: pytest.CaptureFixture[s
     assert json.loads(capsys.readouterr().out) == results_schema()
 
 
-def test_validate_counts_users_and_units(capsys: pytest.CaptureFixture[str]) -> None:
+def test_validate_counts_users_and_units_and_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
     assert end("validate", "quickstart", "--set", "data.sharers=5", "--plan") == 0
     out = capsys.readouterr().out.splitlines()
     assert out[0].startswith("quickstart is valid: task lamp-4, 5 sharers, 12 targets")
-    counts = {line.split()[1]: int(line.split()[0]) for line in out[1:]}
+    counts = {line.split()[1]: int(line.split()[0]) for line in out[1:-1]}
+    assert re.fullmatch(
+        r"on disk: at most \d+\.\d MB in the run directory and \d+\.\d MB in the store of modules", out[-1]
+    )
     assert (counts["train"], counts["own"]) == (5, 12)
     assert counts.pop("units") == sum(counts.values())
+
+
+def test_validate_says_what_an_earlier_run_took_and_why_room_is_not_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "reports" / "quickstart").mkdir(parents=True)
+    manifest = {"seconds": {"train": 61.2, "score": 2.1}}
+    (tmp_path / "reports" / "quickstart" / "manifest.json").write_text(json.dumps(manifest))
+    few = ("data.sharers=5", "data.targets=1", "model.base=nobody/has-this")
+    assert end("validate", "quickstart", "--plan", *(word for one in few for word in ("--set", one))) == 0
+    out = capsys.readouterr().out.splitlines()
+    assert out[-1] == "time: the run in reports/quickstart computed for 63 s"
+    assert out[-2].startswith("on disk: not known, because model nobody/has-this")
 
 
 def test_every_stage_of_a_plan_is_put_in_words(capsys: pytest.CaptureFixture[str]) -> None:
     sections = ("data.sharers=4", "data.targets=1", "sharers.per_target=2", "audit.malicious={}")
     assert end("validate", "full", "--plan", *(word for one in sections for word in ("--set", one))) == 0
-    stages = [line.split(maxsplit=2) for line in capsys.readouterr().out.splitlines()[1:-1]]
+    stages = [line.split(maxsplit=2) for line in capsys.readouterr().out.splitlines()[1:]]
+    stages = [words for words in stages if words[0].isdigit() and words[1] != "units"]
     there = {words[1] for words in stages}
     assert {"pass", "shadow", "shade", "swap", "swapped", "select-pools", "pool", "cheat", "pose"} <= there
     assert [words for words in stages if len(words) < 3] == []

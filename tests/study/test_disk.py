@@ -7,11 +7,12 @@ import pytest
 
 from prime_audit.config import load_study
 from prime_audit.errors import NoSpaceError
-from prime_audit.study.disk import UNIT_BYTES, check_room, estimate
+from prime_audit.study.disk import UNIT_BYTES, Room, check_room, estimate
 from prime_audit.study.executor import InProcess
 from prime_audit.study.inputs import load_dataset
 from prime_audit.study.journal import Journal
 from prime_audit.study.opening import open_study
+from prime_audit.study.plan import describe_room
 from prime_audit.study.planner import IN_STORE
 from prime_audit.study.progress import NO_PROGRESS
 from prime_audit.study.schedule import run_units
@@ -75,3 +76,16 @@ def test_modules_that_a_method_trains_are_counted_with_their_own_rank(tmp_path: 
         for method in ("oppu", "small")
     )
     assert first.stored - UNIT_BYTES == 2 * (second.stored - UNIT_BYTES) > 0
+
+
+def test_the_room_of_a_plan_is_that_of_a_run_that_has_not_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench, units = opened(tmp_path)
+    monkeypatch.setenv("PRIME_AUDIT_CACHE", str(tmp_path / "store"))
+    assert describe_room(bench.config) == estimate(bench, units, bench.pretrained.model)
+
+
+def test_room_is_put_in_words() -> None:
+    words = "at most 1.2 MB in the run directory and 34.0 MB in the store of modules"
+    assert str(Room(stored=34_000_000, written=1_234_567)) == words
