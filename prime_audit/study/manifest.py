@@ -28,11 +28,14 @@ class Work:
     Attributes:
         adapted_on: Number of public items that the base was adapted on.
         seconds: Compute seconds per stage.
+        by_method: Compute seconds per target that each method took to be made and to answer, its own modules
+            among them, what all methods share (the sharers' modules) not.
         halved: How many batches did not fit into memory and were halved.
     """
 
     adapted_on: int
     seconds: dict[str, float]
+    by_method: dict[str, float]
     halved: int
 
 
@@ -65,6 +68,7 @@ def manifest(bench: Workbench, started: str, work: Work) -> dict[str, Any]:
         "started": started,
         "finished": now(),
         "seconds": work.seconds,
+        "seconds_by_method": work.by_method,
         "batches": {"tokens": bench.batching.tokens, "halved": work.halved},
         "study": bench.config.model_dump(mode="json"),
         "data_digest": bench.dataset.digest,

@@ -177,6 +177,7 @@ def _manifest(bench: Workbench, started: str, units: list[Unit], journal: Journa
     work = Work(
         adapted_on=int(adapted["output"]["items"]) if adapted else 0,
         seconds=_seconds(units, journal),
+        by_method=_by_method(units, journal),
         halved=sum(int(entry.get("halved", 0)) for entry in entries),
     )
     return manifest(bench, started, work)
@@ -225,3 +226,16 @@ def _seconds(units: list[Unit], journal: Journal) -> dict[str, float]:
         if entry is not None:
             total[unit.stage] += float(entry["seconds"])
     return {stage: round(value, 3) for stage, value in total.items()}
+
+
+def _by_method(units: list[Unit], journal: Journal) -> dict[str, float]:
+    """Seconds per target of the units that make a method's deployments and its own modules."""
+    total: dict[str, float] = defaultdict(float)
+    targets: dict[str, int] = defaultdict(int)
+    for unit in units:
+        entry = journal.get(unit.key)
+        if unit.stage in ("own", "deploy") and entry is not None:
+            method = unit.name.split("/")[1]
+            total[method] += float(entry["seconds"])
+            targets[method] += unit.stage == "deploy"
+    return {method: round(seconds / max(targets[method], 1), 3) for method, seconds in total.items()}

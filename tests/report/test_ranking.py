@@ -134,3 +134,12 @@ def test_comparisons_are_no_raw_utility(name: str) -> None:
     assert shown is not None
     assert shown["raw"] is None
     assert any(metric.id == name for metric in made().results.metrics)
+
+
+def test_seconds_come_from_the_manifest_and_are_a_dash_without_it() -> None:
+    source = made()
+    table = (methods.view(source) or {})["costs"]
+    assert [row[-1] for row in getattr(table, "rows")] == ["\u2013"] * 3  # noqa: B009
+    timed = Source(source.results, {"seconds_by_method": {"base": 0.25, "pooled": 12}}, None)
+    rows = getattr((methods.view(timed) or {})["costs"], "rows")  # noqa: B009
+    assert [row[-1] for row in rows] == ["0.2", "\u2013", "12.0"]

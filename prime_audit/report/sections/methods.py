@@ -1,5 +1,7 @@
 """Every method side by side."""
 
+from collections.abc import Mapping
+
 from prime_audit.report.parts import Table
 from prime_audit.report.sections.ranking import COSTS, VERSUS, cost_of
 from prime_audit.report.source import Source
@@ -110,9 +112,17 @@ def _costs(source: Source) -> Table | None:
     names = [m.id for m in source.shown if source.metric("cost.settings", m.id) is not None]
     if not names:
         return None
-    rows = tuple((name, *(cost_of(source, name, cost) for cost, _ in COSTS)) for name in names)
-    caption = "Costs per target, on average (seconds stand under Provenance)"
-    return Table(caption, ("Method", *(words for _, words in COSTS)), rows)
+    rows = tuple(
+        (name, *(cost_of(source, name, cost) for cost, _ in COSTS), _seconds(source, name)) for name in names
+    )
+    caption = "Costs per target, on average; seconds as they were on the machine of this run"
+    return Table(caption, ("Method", *(words for _, words in COSTS), "seconds"), rows)
+
+
+def _seconds(source: Source, method: str) -> str:
+    known = source.manifest.get("seconds_by_method")
+    value = known.get(method) if isinstance(known, Mapping) else None
+    return number(float(value), 1) if isinstance(value, int | float) else DASH
 
 
 def _raw(source: Source) -> Table | None:
