@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from scipy.stats import rankdata
 
 from attacks.arrays import FloatArray
+from attacks.statistics.auc import mid_ranks
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -37,5 +37,5 @@ def ranks_by_user(values: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
     if not values:
         return {}
     table = np.round(np.stack(list(values.values())), 9)
-    ranks = rankdata(-table, axis=0)
+    ranks = mid_ranks(-table.T).T
     return {name: np.asarray(row, dtype=np.float64) for name, row in zip(values, ranks, strict=True)}
