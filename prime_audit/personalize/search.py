@@ -5,10 +5,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import nevergrad as ng
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.stats import qmc
 
 from prime_audit.config import OptimiserName
 from prime_audit.errors import ConfigError
@@ -162,6 +161,9 @@ class _Nevergrad:
         self._dimension = dimension
         self._budget = settings.budget
         self._asked: list[Any] = []
+        # Loading it takes longer than most commands that search nothing.
+        import nevergrad as ng
+
         # nevergrad's CMA needs two dimensions; with one sharer the second coordinate is drawn and not used.
         width = max(2, dimension)
         init = np.zeros(width)
@@ -205,6 +207,8 @@ class _Nevergrad:
 
 
 def _family(optimiser: OptimiserName, size: int, width: int) -> Callable[..., Any]:
+    import nevergrad as ng
+
     if optimiser == "cma":
         scale = 1 / (BOXED_STEP if width < 18 else BOXED_STEP / 2)
         family = ng.optimizers.ParametrizedCMA(scale=scale, popsize=size)
@@ -224,7 +228,9 @@ class _SpaceFilling:
     name = "Sobol"
 
     def __init__(self, dimension: int, settings: SearchSettings) -> None:
-        self._sobol = qmc.Sobol(dimension, scramble=True, rng=np.random.default_rng(settings.seed))
+        self._sobol = scipy.stats.qmc.Sobol(
+            dimension, scramble=True, rng=np.random.default_rng(settings.seed)
+        )
         self._bound = settings.bound
         self._asked = np.empty((0, dimension))
         self._best = (np.inf, np.zeros(dimension))
@@ -234,7 +240,7 @@ class _SpaceFilling:
         with warnings.catch_warnings():
             # The balance of a power of two is not needed: points are taken as far as the budget goes.
             warnings.filterwarnings("ignore", message="The balance properties")
-            self._asked = qmc.scale(self._sobol.random(count), -self._bound, self._bound)
+            self._asked = scipy.stats.qmc.scale(self._sobol.random(count), -self._bound, self._bound)
         return self._asked
 
     def tell(self, losses: Floats) -> None:
