@@ -36,6 +36,6 @@ def ranks_by_user(values: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
     """
     if not values:
         return {}
-    table = np.round(np.stack(list(values.values())), 9)
+    table = np.asarray(np.round(np.stack(list(values.values())), 9), dtype=np.float64)
     ranks = mid_ranks(-table.T).T
     return {name: np.asarray(row, dtype=np.float64) for name, row in zip(values, ranks, strict=True)}

@@ -53,7 +53,7 @@ _LARGEST_CONFIG: Final = 1 << 20
 _REFUSED_STARTS: Final = re.compile(r"pissa|olora|corda|loftq|lora_ga")
 
 
-def read_module(folder: Path, lm: LanguageModel | None = None) -> LoraModule:
+def read_module(folder: Path, lm: LanguageModel | None = None, within: Path | None = None) -> LoraModule:
     """Reads a LoRA adapter in PEFT's format.
 
     Ranks and alphas per layer (``rank_pattern``, ``alpha_pattern``) are folded into B, so that one scaling
@@ -62,6 +62,8 @@ def read_module(folder: Path, lm: LanguageModel | None = None) -> LoraModule:
     Args:
         folder: Holds ``adapter_config.json`` and ``adapter_model.safetensors``.
         lm: The base model to check the shapes against, if there is one.
+        within: The folder that links may lead to, such as one that holds several adapters; by default the
+            adapter's own.
 
     Returns:
         The module.
@@ -73,7 +75,7 @@ def read_module(folder: Path, lm: LanguageModel | None = None) -> LoraModule:
     if not (folder / _CONFIG).is_file():
         raise ModelError(f"module {folder}: there is no {_CONFIG}", hint="name a folder that PEFT has saved")
     for name in (_CONFIG, _WEIGHTS):
-        _check_place(folder, name)
+        _check_place(folder, name, within or folder)
     if (folder / _CONFIG).stat().st_size > _LARGEST_CONFIG:
         raise ModelError(
             f"module {folder}: {_CONFIG} is larger than a configuration can be", hint="save it again"
@@ -146,9 +148,9 @@ def _exactly(name: str) -> str:
     return f"^{re.escape(name)}"
 
 
-def _check_place(folder: Path, name: str) -> None:
+def _check_place(folder: Path, name: str, within: Path) -> None:
     """Refuses a link that leads out of the folder; the hub's cache links from snapshots/ to blobs/."""
-    home = folder.resolve()
+    home = within.resolve()
     if home.parent.name == "snapshots":
         home = home.parent.parent
     if not (folder / name).resolve().is_relative_to(home):

@@ -167,7 +167,7 @@ def _read(folder: Path, path: Path, base: LanguageModel | None) -> LoraModule:
             hint="convert it where you trust it: "
             "PeftModel.from_pretrained(base, folder).save_pretrained(new_folder)",
         )
-    return read_module(path, base)
+    return read_module(path, base, within=folder)
 
 
 def _refuse_twins(modules: Mapping[str, LoraModule]) -> None:

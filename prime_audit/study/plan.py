@@ -80,7 +80,7 @@ def _select(planner: Planner, adapted: list[str]) -> None:
         "representatives": config.sharers.representatives,
     }
     histories = digest_items([i for user in bench.dataset.users for i in bench.seen(user).history])
-    counted = {**planner.histories(), "what": "tokens"}
+    counted = {**planner.root, "loss": config.training.loss, "histories": histories}
     planner.add(COUNTED, counted, adapted, lambda outputs: count_tokens_of_sharers(bench))
     selected = {**planner.root, **part, "histories": histories}
     planner.add("select", selected, adapted, lambda outputs: work.select(bench))

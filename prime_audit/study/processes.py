@@ -67,7 +67,8 @@ class _Process:
     def __init__(self, setup: Message) -> None:
         self._process = subprocess.Popen(
             # -P: a file of the working folder that is called like a library is never imported.
-            [sys.executable, "-P", "-m", "prime_audit.study.worker"],
+            # Not as a module: the package imports it before it would be run, and Python warns of that.
+            [sys.executable, "-P", "-c", "from prime_audit.study.worker import main; main()"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             # A signal to the command's group is the command's to answer; a worker ends when its stdin does.

@@ -1,6 +1,6 @@
 """A worker: opens a study once and carries out the units that it is told, one at a time.
 
-`python -m prime_audit.study.worker` speaks JSON, one message a line: the set-up and then tasks come in on
+It speaks JSON, one message a line: the set-up and then tasks come in on
 stdin, answers go out on stdout. Nothing is unpickled, and a unit travels as its name: each worker plans the
 study itself, and refuses a unit whose key is not the one that it would have given it.
 """

@@ -50,7 +50,8 @@ class TestExamples:
     def test_earlier_goes_by_date(self, make_context: Make) -> None:
         context = make_context(items=3)
         dated = tuple(
-            replace(item, date=date) for item, date in zip(context.target.history, "312", strict=True)
+            replace(item, date=date)
+            for item, date in zip(context.target.history, ("2013", "2011", "2012"), strict=True)
         )
         context = replace(context, target=replace(context.target, history=dated))
         examples = own_examples(context, OppuRagMethod(k=2))

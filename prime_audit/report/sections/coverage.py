@@ -38,6 +38,7 @@ def view(source: Source) -> dict[str, object]:
         "gaps": _grouped("failed", coverage.failed) + ([] if many else skipped),
         "folded": skipped if many else [],
         "partial": _grouped("run in part", coverage.partial),
+        "parts": len(coverage.partial),
         "requested": coverage.requested,
     }
 
