@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Final
 
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from prime_audit.config import TrainingConfig
-from prime_audit.core import read_json, write_json
-from prime_audit.errors import ModelError
+from prime_audit.core import write_json
 from prime_audit.models import Encoded, Example, LanguageModel, metered
 from prime_audit.modules.lora import LoraModule
+from prime_audit.modules.sidecar import read_sidecar
 from prime_audit.modules.training import current_module, encode_for_training, fresh_lora, mean_loss, optimise
 
 _FILE: Final = "training.json"
@@ -167,12 +167,5 @@ def read_record(folder: Path) -> TrainingRecord:
         ModelError: The file says something else.
         DataError: It is missing, or no valid JSON.
     """
-    try:
-        return TrainingRecord.model_validate(read_json(folder / _FILE))
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(map(str, first["loc"])) or "the file"
-        raise ModelError(
-            f"module {folder.name}: {_FILE}: {where}: {first['msg']}",
-            hint="delete this folder in the store; the module is trained again",
-        ) from error
+    hint = "delete this folder in the store; the module is trained again"
+    return read_sidecar(folder / _FILE, TrainingRecord, hint)

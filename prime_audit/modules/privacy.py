@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Final, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from scipy.optimize import brentq
 from scipy.special import log_ndtr, ndtr
 
 from prime_audit.config import PrivacyConfig, TrainingConfig
-from prime_audit.core import read_json, write_json
-from prime_audit.errors import ConfigError, ModelError
+from prime_audit.core import write_json
+from prime_audit.errors import ConfigError
+from prime_audit.modules.sidecar import read_sidecar
 
 NOT_COVERED: Final = (
     "covers the training of the module only; selection of sharers and task adaptation are not covered"
@@ -291,12 +292,5 @@ def read_guarantee(folder: Path) -> Guarantee | None:
     path = folder / _FILE
     if not path.is_file():
         return None
-    try:
-        return Guarantee.model_validate(read_json(path))
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(map(str, first["loc"])) or "the file"
-        raise ModelError(
-            f"module {folder}: {_FILE}: {where}: {first['msg']}",
-            hint="the file was changed by hand or comes from another version: train the module again",
-        ) from error
+    hint = "the file was changed by hand or comes from another version: train the module again"
+    return read_sidecar(path, Guarantee, hint)

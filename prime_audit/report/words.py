@@ -79,7 +79,7 @@ def cell(metric: Metric | None, digits: int = 3, *, plus: bool = False) -> str:
     if metric is None:
         return DASH
     if metric.value is None:
-        return f"{metric.status}\n({' '.join(metric.reason.split())})"
+        return f"{metric.status}\n({' '.join(metric.reason.removeprefix(f'{metric.status}: ').split())})"
     text = signed(metric.value, digits) if plus else number(metric.value, digits)
     return text if metric.ci is None else f"{text}\n({interval(metric.ci, digits)})"
 

@@ -24,6 +24,7 @@ from prime_audit.audit.membership import interval
 from prime_audit.modules import read_module
 from prime_audit.personalize import nearest
 from prime_audit.results import Gap, Metric, N, SliceValue
+from prime_audit.study.gaps import gap_of
 from prime_audit.study.planner import WITHOUT
 from prime_audit.study.remaking import rerun_method
 from prime_audit.study.units import Output, Outputs
@@ -120,14 +121,10 @@ def black_box_gaps(outputs: Outputs) -> list[tuple[Gap, int]]:
     Returns:
         Per method a gap, whose reason is empty where nothing was left out, and the number of models.
     """
-    gaps = []
-    for method, targets in _units(outputs).items():
-        found = [outputs[black_box_unit(method, target)] for target in targets]
-        reasons = dict.fromkeys(str(output["skipped"]) for output in found if "skipped" in output)
-        some = sum("skipped" not in output for output in found)
-        notes = [f"run on {some} of {len(found)} models", *reasons] if reasons else []
-        gaps.append((Gap(id=f"{method}/black-box", reason="; ".join(notes)), some))
-    return gaps
+    return [
+        gap_of(f"{method}/black-box", [outputs[black_box_unit(method, target)] for target in targets])
+        for method, targets in _units(outputs).items()
+    ]
 
 
 def _units(outputs: Outputs) -> dict[str, list[str]]:

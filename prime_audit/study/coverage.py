@@ -7,6 +7,7 @@ from prime_audit.personalize import METHODS
 from prime_audit.results import Coverage, Gap, Reverted
 from prime_audit.study.attributes import attribute_gaps
 from prime_audit.study.black_box import black_box_gaps
+from prime_audit.study.gaps import gap_of
 from prime_audit.study.malicious_metrics import malicious_gaps
 from prime_audit.study.plan_attacks import CONTROL_BASE
 from prime_audit.study.planner import WITHOUT
@@ -137,11 +138,6 @@ def _planted(bench: Workbench, outputs: Outputs) -> Iterator[tuple[Gap, int]]:
         found = [outputs[name] for name in asked if name in outputs]
         if not found:
             continue
-        reasons = dict.fromkeys(str(output["skipped"]) for output in found if "skipped" in output)
-        some = sum("skipped" not in output for output in found)
         again = sum(bool(output.get("reverted")) for output in found)
-        notes = [f"run on {some} of {len(asked)} models"] if some < len(asked) else []
-        notes += reasons
-        if again:
-            notes.append(f"carried out again on the planted modules it fell back to the base {again} times")
-        yield Gap(id=f"{method.id}/canaries", reason="; ".join(notes)), some
+        note = f"carried out again on the planted modules it fell back to the base {again} times"
+        yield gap_of(f"{method.id}/canaries", found, asked=len(asked), note=note if again else "")

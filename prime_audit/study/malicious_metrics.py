@@ -9,6 +9,7 @@ from attacks.statistics import Estimate, mean_interval, success_rate
 from prime_audit.audit.membership import interval
 from prime_audit.results import Gap, Metric, N
 from prime_audit.study.canary_metrics import Seen, SeenByMethod, seen_in
+from prime_audit.study.gaps import gap_of
 from prime_audit.study.malicious import honest_unit
 from prime_audit.study.planner import OWN_MODULE
 from prime_audit.study.units import Outputs
@@ -59,13 +60,10 @@ def malicious_gaps(outputs: Outputs) -> list[tuple[Gap, int]]:
     Returns:
         Per method a gap, whose reason is empty where nothing was left out, and the number of merges.
     """
-    gaps = []
-    for method, units in _units(outputs).items():
-        some = sum("skipped" not in outputs[name] for name in units)
-        reasons = dict.fromkeys(str(outputs[name]["skipped"]) for name in units if "skipped" in outputs[name])
-        notes = [f"run on {some} of {len(units)} merges", *reasons] if reasons else []
-        gaps.append((Gap(id=f"{method}/malicious", reason="; ".join(notes)), some))
-    return gaps
+    return [
+        gap_of(f"{method}/malicious", [outputs[name] for name in units], "merges")
+        for method, units in _units(outputs).items()
+    ]
 
 
 def _units(outputs: Outputs) -> dict[str, list[str]]:

@@ -64,7 +64,7 @@ def test_every_score_has_a_row_with_similarity_beside_it() -> None:
         "uniform",
         "trained less held-out",
         "0.70\n(0.60 to 0.80)",
-        "undefined\n(undefined: separated)",
+        "undefined\n(separated)",
         "+1.50",
         "−0.25",  # noqa: RUF001
         "–",  # noqa: RUF001
@@ -107,7 +107,9 @@ def test_attributes_name_their_source_and_the_most_frequent_one() -> None:
         metric("attribute.accuracy", None, "undefined: the weights are the same", **weights),
         metric("attribute.majority", None, "undefined: the weights are the same", **weights),
     )
-    shown = list(getattr((attributes.view(found) or {})["table"], "rows"))  # noqa: B009
+    view = attributes.view(found) or {}
+    shown = [row for name in ("table", "by_method") for row in getattr(view[name], "rows")]  # noqa: B009
+    assert len(getattr(view["table"], "rows")) == 1  # noqa: B009
     family = "family of a generated user"
     assert shown[0] == (
         family,
@@ -122,7 +124,7 @@ def test_attributes_name_their_source_and_the_most_frequent_one() -> None:
         family,
         "target, from the weights alone",
         "uniform",
-        "undefined\n(undefined: the weights are the same)",
+        "undefined\n(the weights are the same)",
     )
     assert shown[1][4:6] == ("–", "–")  # noqa: RUF001
     assert "What kind of person is it?" in render_html(found.results, {}, None)

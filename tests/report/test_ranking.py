@@ -143,3 +143,15 @@ def test_seconds_come_from_the_manifest_and_are_a_dash_without_it() -> None:
     timed = Source(source.results, {"seconds_by_method": {"base": 0.25, "pooled": 12}}, None)
     rows = getattr((methods.view(timed) or {})["costs"], "rows")  # noqa: B009
     assert [row[-1] for row in rows] == ["0.2", "\u2013", "12.0"]
+
+
+def test_where_only_pairs_with_the_base_are_tested_the_others_stand_beside_it() -> None:
+    values = {name: np.arange(8) / 10 + 0.1 * place for place, name in enumerate(["base", *"abcdef"])}
+    source = made()
+    metrics = tuple(compare(values, Seeds(1), "base"))
+    methods_ = tuple(Method(id=n, kind=n, family="training", label=n) for n in values)
+    few = Source(source.results.model_copy(update={"metrics": metrics, "methods": methods_}), {}, None)
+    table = ranking.ranks_table(few)
+    assert table.rows[0][0] == "f"
+    assert table.head[3] == "against base"
+    assert [row[4] for row in table.rows] == ["p = 0.047"] * 6 + ["\u2013"]

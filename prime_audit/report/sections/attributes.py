@@ -59,8 +59,14 @@ def view(source: Source) -> dict[str, object] | None:
             DASH if accuracy is None or accuracy.n is None else _people(accuracy),
         )
 
-    table = Table("Attributes that were guessed", _HEAD, tuple(row(*key) for key in rows), text=3)
-    return {"table": table}
+    def table(caption: str, keys: list[tuple[str, str, str | None]]) -> Table | None:
+        return Table(caption, _HEAD, tuple(row(*key) for key in keys), text=3) if keys else None
+
+    # A study has as many rows of the second kind as methods, and more.
+    return {
+        "table": table("Attributes that were guessed", [key for key in rows if key[2] is None]),
+        "by_method": table("From what each method deploys", [key for key in rows if key[2] is not None]),
+    }
 
 
 def _part(metric: Metric) -> tuple[str, str]:

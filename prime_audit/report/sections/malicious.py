@@ -61,7 +61,7 @@ def _sharer(source: Source) -> Table | None:
         return (
             str(method),
             cell(selected, 2),
-            cell(weight, 2),
+            cell(weight, 2, plus=True),
             cell(utility, 3, plus=True),
             _people(selected),
         )

@@ -89,12 +89,13 @@ def ranks_table(source: Source) -> Table:
 
 
 def _compared_with(source: Source, order: Sequence[str]) -> str:
-    """The first method, if its pairs are tested; else the one that all tested pairs have in common."""
-    tested = [set(pair) for pair, p in _pairs(source, "utility.versus_holm").items() if p.value is not None]
-    if not tested or any(tested[0] != pair and order[0] in pair for pair in tested):
+    """The first method, if its pairs are tested or none is; else the one that all tested ones share."""
+    corrected = _pairs(source, "utility.versus_holm")
+    tested = [set(pair) for pair, p in corrected.items() if p.value is not None]
+    if not tested or all(p.value is not None for pair, p in corrected.items() if order[0] in pair):
         return order[0]
     common = set.intersection(*tested)
-    return order[0] if order[0] in common else next((name for name in order if name in common), order[0])
+    return next((name for name in order if name in common), order[0])
 
 
 def _against(source: Source, name: str, other: str) -> tuple[str, str]:
