@@ -1,6 +1,7 @@
 """Workers on a Ray cluster behind the executor's protocol; modules and evidence stay on the shared disk."""
 
 import contextlib
+import importlib
 import json
 import logging
 import os
@@ -130,7 +131,8 @@ def _handler_kept(number: signal.Signals) -> Iterator[None]:
 
 def _started(address: str | None) -> ModuleType:
     try:
-        import ray
+        # By name: the types must be clean with Ray and without.
+        ray = importlib.import_module("ray")
     except ImportError as error:
         raise ConfigError(
             "run.executor is ray, but Ray is not installed", hint="pip install 'prime-audit[ray]'"
