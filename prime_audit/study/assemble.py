@@ -42,6 +42,7 @@ from prime_audit.study.canary_totals import (
 )
 from prime_audit.study.collect import Collector
 from prime_audit.study.comparing import versus_metrics
+from prime_audit.study.control_names import CONTROL_BASE, OWN_MODULE, PLACEBO, WITHOUT
 from prime_audit.study.costs import cost_metrics
 from prime_audit.study.coverage import coverage
 from prime_audit.study.doses import dose_metrics
@@ -49,8 +50,6 @@ from prime_audit.study.epsilon_metrics import epsilon_bounds, epsilon_findings, 
 from prime_audit.study.identity import identity_of
 from prime_audit.study.linking import linking_metrics
 from prime_audit.study.malicious_metrics import malicious_metrics
-from prime_audit.study.plan_attacks import CONTROL_BASE
-from prime_audit.study.planner import OWN_MODULE, PLACEBO, WITHOUT
 from prime_audit.study.posing_metrics import posing_metrics
 from prime_audit.study.premise import premise_metrics, searching_methods
 from prime_audit.study.privacy import privacy_metrics

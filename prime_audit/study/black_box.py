@@ -24,8 +24,8 @@ from prime_audit.audit.membership import interval
 from prime_audit.modules import read_module
 from prime_audit.personalize import nearest
 from prime_audit.results import Gap, Metric, N, SliceValue
+from prime_audit.study.control_names import WITHOUT
 from prime_audit.study.gaps import gap_of
-from prime_audit.study.planner import WITHOUT
 from prime_audit.study.remaking import rerun_method
 from prime_audit.study.units import Output, Outputs
 from prime_audit.study.work import embeddings, score_adapter

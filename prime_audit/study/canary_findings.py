@@ -12,9 +12,8 @@ from prime_audit.audit.verdict import TestKey, alarm_of, findings, run_tests
 from prime_audit.core import plural
 from prime_audit.results import AttackInfo, Finding
 from prime_audit.study.canary_metrics import Seen, SeenByMethod
+from prime_audit.study.control_names import CONTROL_BASE, OWN_MODULE
 from prime_audit.study.epsilon_metrics import BoundOfMethod
-from prime_audit.study.plan_attacks import CONTROL_BASE
-from prime_audit.study.planner import OWN_MODULE
 from prime_audit.study.workbench import Workbench
 
 EXPOSURE: Final = "exposure"

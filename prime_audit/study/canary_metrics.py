@@ -22,7 +22,7 @@ from attacks.statistics import Estimate, MatchedRates, matched_rates
 from prime_audit.audit.membership import interval
 from prime_audit.data import Canary
 from prime_audit.results import Metric, N, SliceValue
-from prime_audit.study.plan_attacks import CONTROL_BASE
+from prime_audit.study.control_names import CONTROL_BASE
 from prime_audit.study.planting import Exposed, exposed_of
 from prime_audit.study.sampled_secrets import sampled_of
 from prime_audit.study.units import Output, Outputs

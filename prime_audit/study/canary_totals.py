@@ -8,7 +8,7 @@ from attacks.statistics import Estimate, success_rate
 from prime_audit.data import TOKEN_CAP
 from prime_audit.results import Metric, N
 from prime_audit.study.canary_metrics import figure
-from prime_audit.study.planner import OWN_MODULE
+from prime_audit.study.control_names import OWN_MODULE
 from prime_audit.study.sampled_secrets import sampled_of
 from prime_audit.study.units import Outputs
 from prime_audit.study.workbench import Workbench

@@ -10,12 +10,12 @@ from prime_audit.audit import Scored, Subjects
 from prime_audit.config import MethodConfig
 from prime_audit.personalize import METHODS
 from prime_audit.study.blind import blind_panel
+from prime_audit.study.control_names import CONTROL_BASE, OWN_MODULE, PLACEBO, POPULATION, PRETRAINED, WITHOUT
 from prime_audit.study.corpus import corpus
 from prime_audit.study.parts import Part
 from prime_audit.study.passes import POPULATION as UNSEEN
 from prime_audit.study.passes import parts_needed
-from prime_audit.study.plan_attacks import CONTROL_BASE, POPULATION, PRETRAINED
-from prime_audit.study.planner import OWN_MODULE, PLACEBO, WITHOUT, audited_sharers
+from prime_audit.study.planner import audited_sharers
 from prime_audit.study.shading import population_shadows, shadow_scores
 from prime_audit.study.units import Outputs
 from prime_audit.study.workbench import Workbench

@@ -7,10 +7,9 @@ from prime_audit.personalize import METHODS
 from prime_audit.results import Coverage, Gap, Reverted
 from prime_audit.study.attributes import attribute_gaps
 from prime_audit.study.black_box import black_box_gaps
+from prime_audit.study.control_names import CONTROL_BASE, WITHOUT
 from prime_audit.study.gaps import gap_of
 from prime_audit.study.malicious_metrics import malicious_gaps
-from prime_audit.study.plan_attacks import CONTROL_BASE
-from prime_audit.study.planner import WITHOUT
 from prime_audit.study.remaking import bound_to_records
 from prime_audit.study.units import Outputs
 from prime_audit.study.workbench import Workbench

@@ -20,7 +20,7 @@ from prime_audit.modules import Guarantee, read_guarantee
 from prime_audit.results import Finding, Metric, N, SliceValue
 from prime_audit.study.canary_metrics import Seen, SeenByMethod
 from prime_audit.study.canary_totals import crowded
-from prime_audit.study.plan_attacks import CONTROL_BASE
+from prime_audit.study.control_names import CONTROL_BASE
 from prime_audit.study.planting import plant_unit
 from prime_audit.study.workbench import Workbench
 

@@ -77,24 +77,31 @@ def _check_merging(bench: Workbench) -> None:
             "audit.controls: without-sharer merges the other sharers of a target, and there are none",
             hint="raise sharers.per_target to at least 2, or leave the control out",
         )
-    if config.sharers.privacy is not None:
-        # A small history limits what can be promised, a large one which delta may be.
-        # Beside each module stands one that was trained on planted secrets as well.
-        sizes = [len(bench.holdout.members(sharer)) for sharer in dataset.sharers]
-        if config.audit.canaries is not None:
-            sizes += [
-                len(bench.holdout.members(sharer)) + len(bench.canaries.items(sharer.id))
-                for sharer in dataset.sharers
-            ]
-        for size in {min(sizes): None, max(sizes): None}:
-            promised(config.sharers.privacy, config.training, size)
-        measuring = [m.id for m in config.methods if getattr(m, "privacy", None) == "membership-gap"]
-        if measuring:
-            raise ConfigError(
-                f"method {measuring[0]}: 'privacy: membership-gap' reads the sharers' records without "
-                "privacy, which would undo sharers.privacy",
-                hint="use another privacy term, or leave out sharers.privacy",
-            )
+    _check_privacy(bench)
+
+
+def _check_privacy(bench: Workbench) -> None:
+    """Refuses a promise of privacy that cannot be kept, and what would undo it."""
+    config, sharers = bench.config, bench.dataset.sharers
+    privacy = config.sharers.privacy
+    if privacy is None:
+        return
+    # A small history limits what can be promised, a large one which delta may be.
+    # Beside each module stands one that was trained on planted secrets as well.
+    sizes = [len(bench.holdout.members(sharer)) for sharer in sharers]
+    if config.audit.canaries is not None:
+        sizes += [
+            len(bench.holdout.members(sharer)) + len(bench.canaries.items(sharer.id)) for sharer in sharers
+        ]
+    for size in {min(sizes): None, max(sizes): None}:
+        promised(privacy, config.training, size)
+    measuring = [m.id for m in config.methods if getattr(m, "privacy", None) == "membership-gap"]
+    if measuring:
+        raise ConfigError(
+            f"method {measuring[0]}: 'privacy: membership-gap' reads the sharers' records without "
+            "privacy, which would undo sharers.privacy",
+            hint="use another privacy term, or leave out sharers.privacy",
+        )
 
 
 def _check_trained(config: StudyConfig) -> None:

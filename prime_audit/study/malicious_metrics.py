@@ -9,9 +9,9 @@ from attacks.statistics import Estimate, mean_interval, success_rate
 from prime_audit.audit.membership import interval
 from prime_audit.results import Gap, Metric, N
 from prime_audit.study.canary_metrics import Seen, SeenByMethod, seen_in
+from prime_audit.study.control_names import OWN_MODULE
 from prime_audit.study.gaps import gap_of
 from prime_audit.study.malicious import honest_unit
-from prime_audit.study.planner import OWN_MODULE
 from prime_audit.study.units import Outputs
 from prime_audit.study.workbench import Workbench
 

@@ -14,6 +14,7 @@ from prime_audit.modules import GateSettings
 from prime_audit.personalize import METHODS
 from prime_audit.study import work
 from prime_audit.study.contexts import outcome
+from prime_audit.study.control_names import OWN_MODULE, PLACEBO, WITHOUT
 from prime_audit.study.counterfactual import score_without
 from prime_audit.study.deploying import deploy
 from prime_audit.study.identity import identity_of, version
@@ -24,9 +25,6 @@ from prime_audit.study.remaking import named_by, rerun_method
 from prime_audit.study.units import Output, Outputs, Unit, unit_key
 from prime_audit.study.workbench import Workbench, own_unit
 
-PLACEBO = "control-placebo"
-OWN_MODULE = "control-own-module"
-WITHOUT = "control-without-sharer"
 # Where a unit leaves its artefact, by stage: in the store that runs share, or with the run's evidence.
 IN_STORE = ("adapt", "train", "own", "gate", "shadow", "swap", "plant")
 IN_EVIDENCE = ("score", "pass", "shade", "expose", "black-box")
@@ -109,9 +107,7 @@ class Planner:
         """Plans the training of one user's module on its IN half."""
         name = f"train/{user}"
         part = {
-            **self.root,
-            **trainer(),
-            "training": training_part(self.config),
+            **self.training(),
             "epochs": None,
             "items": digest_items(self.bench.seen(self.bench.dataset.user(user)).history),
         }
@@ -124,9 +120,7 @@ class Planner:
         name, both = own_unit(method.id, target), "sharer" in METHODS[method.kind].about
         people = self.bench.dataset.sharers if both else ()
         part = {
-            **self.root,
-            **trainer(),
-            "training": training_part(self.config),
+            **self.training(),
             "pool": digest_dated(item for one in people for item in self.bench.seen(one).history),
             **self._shown(method, self.bench.dataset.user(target)),
         }
@@ -281,6 +275,10 @@ class Planner:
                 part = {**self.histories(), "candidates": count}
                 needs = (deploy, *self.base_needs(True, ""))
                 self.add(f"premise/{method.id}/{target.id}", part, needs, run)
+
+    def training(self) -> dict[str, Any]:
+        """What a trained module depends on beside its records."""
+        return {**self.root, **trainer(), "training": training_part(self.config)}
 
     def histories(self) -> dict[str, Any]:
         """What a scoring of deployed modules depends on beside the units it names."""
