@@ -41,7 +41,8 @@ def test_a_study_is_refused_before_anything_is_computed(
         with pytest.raises(ConfigError, match=r"model\.quantize is 4bit, which needs bitsandbytes") as caught:
             refused()
         assert "pip install 'prime-audit[gpu]'" in caught.value.hint
-    assert not (tmp_path / "cache").exists()
+    assert not [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
+    assert not (tmp_path / "run" / "results.json").exists()
 
 
 def test_another_width_is_no_setting(tmp_path: Path) -> None:
