@@ -61,11 +61,16 @@ class DataConfig(Section):
 
 
 class ModelConfig(Section):
-    """The language model before any adaptation."""
+    """The language model before any adaptation.
+
+    `quantize: 4bit` (extra `gpu`) holds the weights of its linear layers in 4 bits (NF4) and computes in
+    `dtype`. Whatever is trained on it stays in full.
+    """
 
     base: Annotated[str, Field(min_length=1)] = "tiny"
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    quantize: Literal["4bit"] | None = None
     revision: str | None = None
     offline: bool = True
 

@@ -19,6 +19,7 @@ from prime_audit.models.loading import load_model, model_outline
 from prime_audit.models.metering import Meter, metered
 from prime_audit.models.neighbours import altered_copies, score_neighbours
 from prime_audit.models.overlap import generation_overlap
+from prime_audit.models.quantizing import FOUR_BITS, check_quantization
 from prime_audit.models.sampling import Draws
 from prime_audit.models.scoring import score_tokens
 from prime_audit.models.sentence_encoder import (
@@ -30,6 +31,7 @@ from prime_audit.models.sentence_encoder import (
 from prime_audit.models.variants import leaves_room, score_lowercase, score_prefixed, score_repeated
 
 __all__ = [
+    "FOUR_BITS",
     "Batching",
     "Draws",
     "Encoded",
@@ -42,6 +44,7 @@ __all__ = [
     "altered_copies",
     "answer_distributions",
     "as_read",
+    "check_quantization",
     "choose_labels",
     "continue_tokens",
     "count_tokens",

@@ -1,6 +1,7 @@
 """A causal language model with what is needed to run it."""
 
 import inspect
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -21,11 +22,12 @@ class LanguageModel:
         model: The model, in eval mode, without gradients.
         tokenizer: Its tokenizer.
         device: Where the model lies.
-        digest: Digest of its weight, configuration and tokenizer files; of a merged model, of the digests
-            of its base and its module.
+        digest: Digest of its weight, configuration and tokenizer files, and of how they are quantised, if
+            they are; of a merged model, of the digests of its base and its module.
         name: The name it was asked for by, such as ``tiny``.
         max_tokens: Longest sequence, in tokens, that is ever fed to it.
         batching: How much is computed at once; a model merged from this one shares it.
+        quantization: How the weights of its linear layers are held, or None if that is in full.
     """
 
     model: PreTrainedModel
@@ -35,6 +37,7 @@ class LanguageModel:
     name: str
     max_tokens: int
     batching: Batching = field(default_factory=Batching)
+    quantization: Mapping[str, Any] | None = None
 
     @cached_property
     def eos_id(self) -> int:

@@ -1,7 +1,7 @@
 """Loading a causal language model from a folder, the hub, or what is bundled. Safetensors only."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from fnmatch import fnmatch
 from pathlib import Path
@@ -22,9 +22,15 @@ from transformers.utils import logging as transformers_logging
 
 from prime_audit.bundled import TINY
 from prime_audit.config import ModelConfig
-from prime_audit.core import digest_file, digest_json, printable
+from prime_audit.core import digest_file, digest_json, printable, read_json
 from prime_audit.errors import ModelError
 from prime_audit.models.language_model import LanguageModel
+from prime_audit.models.quantizing import (
+    FOUR_BITS,
+    check_quantization,
+    loading_settings,
+    use_plain_arithmetic,
+)
 from prime_audit.models.smollm2 import converted_smollm2
 
 _HUB_ID: Final = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
@@ -40,8 +46,9 @@ def load_model(config: ModelConfig, store_root: Path, max_tokens: int | None = N
     """Loads the model a study asks for.
 
     Args:
-        config: Base (``tiny``, ``smollm2``, a folder, or a hub id), dtype, device, revision, offline.
-            ``auto`` is cuda, then mps, then cpu; and float32, on cuda bfloat16 where it is supported.
+        config: Base (``tiny``, ``smollm2``, a folder, or a hub id), dtype, device, quantize, revision,
+            offline. ``auto`` is cuda, then mps, then cpu; and float32, on cuda bfloat16 where it is
+            supported.
         store_root: The store that converted models are kept in.
         max_tokens: Longest sequence to feed, in tokens; at most, and by default, the model's context.
 
@@ -49,20 +56,26 @@ def load_model(config: ModelConfig, store_root: Path, max_tokens: int | None = N
         The model, in eval mode and without gradients.
 
     Raises:
-        ModelError: The model is missing, pickled, incomplete or needs its own code; or no such device.
+        ModelError: The model is missing, pickled, quantised, incomplete or needs its own code; or no such
+            device.
+        ConfigError: It cannot be quantised here.
     """
     device = _device(config.device)
+    if config.quantize is not None:
+        check_quantization(device.type)
     folder = _folder(config, store_root)
     _check_folder(folder, config.base)
-    model, tokenizer = _read(folder, config.base, _dtype(config.dtype, device), device)
+    model, tokenizer = _read(folder, config, _dtype(config.dtype, device), device)
+    quantization = None if config.quantize is None else FOUR_BITS
     context = _context(model)
     lm = LanguageModel(
         model=model,
         tokenizer=tokenizer,
         device=device,
-        digest=_digest(folder),
+        digest=_digest(folder, quantization),
         name=config.base,
         max_tokens=min(context, max_tokens or context),
+        quantization=quantization,
     )
     _check_tokenizer(lm)
     return lm
@@ -145,6 +158,12 @@ def _check_folder(folder: Path, name: str) -> None:
         )
     if not (folder / "config.json").exists():
         raise ModelError(f"model {name}: the folder has no config.json", hint="name a model folder")
+    settings = read_json(folder / "config.json")
+    if isinstance(settings, dict) and settings.get("quantization_config"):
+        raise ModelError(
+            f"model {name}: its files are quantised already (quantization_config in config.json)",
+            hint="name the model that they were made from; model.quantize: 4bit quantises it as it is read",
+        )
     if any((folder / file).exists() for file in ("model.safetensors", "model.safetensors.index.json")):
         return
     pickles = sorted(file.name for pattern in _PICKLES for file in folder.glob(pattern))
@@ -160,15 +179,16 @@ def _check_folder(folder: Path, name: str) -> None:
 
 
 def _read(
-    folder: Path, name: str, dtype: torch.dtype, device: torch.device
+    folder: Path, config: ModelConfig, dtype: torch.dtype, device: torch.device
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    name, more = config.base, {} if config.quantize is None else loading_settings(dtype, device)
     auto: Any = AutoModelForCausalLM
     safe = {"local_files_only": True, "trust_remote_code": False}
     try:
         with quiet():
             tokenizer = AutoTokenizer.from_pretrained(folder, **safe)
             model, report = auto.from_pretrained(
-                folder, dtype=dtype, use_safetensors=True, output_loading_info=True, **safe
+                folder, dtype=dtype, use_safetensors=True, output_loading_info=True, **more, **safe
             )
     except Exception as error:
         # Readers of many formats sit below this call and raise what they like; the cause stays chained.
@@ -181,6 +201,11 @@ def _read(
         raise ModelError(
             f"model {name}: {len(missing)} weights are missing, such as {missing[0]}",
             hint="the download or the export is incomplete",
+        )
+    if config.quantize is not None and not use_plain_arithmetic(model):
+        raise ModelError(
+            f"model {name}: none of its layers can be held in 4 bits",
+            hint="leave model.quantize out",
         )
     return model.to(device).eval().requires_grad_(False), tokenizer
 
@@ -209,13 +234,14 @@ def quiet() -> Iterator[None]:
             log.enable_progress_bar()
 
 
-def _digest(folder: Path) -> str:
+def _digest(folder: Path, quantization: Mapping[str, Any] | None) -> str:
     names = sorted(
         file.name
         for file in folder.iterdir()
         if file.is_file() and any(fnmatch(file.name, pattern) for pattern in _DIGESTED)
     )
-    return digest_json([[name, digest_file(folder / name)] for name in names])
+    files = digest_json([[name, digest_file(folder / name)] for name in names])
+    return files if quantization is None else digest_json([files, dict(quantization)])
 
 
 def _device(wanted: str) -> torch.device:

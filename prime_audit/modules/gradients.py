@@ -1,18 +1,16 @@
 """Gradients of records' losses over the parameters of a deployed adapter."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
 
 from prime_audit.errors import ModelError
 from prime_audit.models import Encoded, Example, LanguageModel, encode_all, fits_or_says
-from prime_audit.modules.lora import LoraModule, check_fit, linear_layer
+from prime_audit.modules.lora import LoraModule, check_fit, linear_layer, low_rank_hook
 from prime_audit.modules.training import mean_loss
 
 
@@ -56,7 +54,7 @@ def gradient_norms(
         for name, (a, b) in module.factors.items():
             first, second = (part.detach().to(lm.device).clone().requires_grad_() for part in (a, b))
             pairs.append((first, second))
-            hook = _adds(first, second, module.scaling)
+            hook = low_rank_hook(first, second, module.scaling)
             handle = linear_layer(lm.model, name).register_forward_hook(hook)
             hooks.callback(handle.remove)
         leaves = [part for pair in pairs for part in pair]
@@ -82,12 +80,3 @@ def _encoded(lm: LanguageModel, examples: Sequence[Example], loss: str, end: boo
     return [
         replace(one, scored=(*one.scored[:-1], False)) if one.ids[-1] == lm.eos_id else one for one in encoded
     ]
-
-
-def _adds(a: Tensor, b: Tensor, scaling: float) -> Callable[[nn.Module, tuple[Any, ...], Tensor], Tensor]:
-    def add(_layer: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> Tensor:
-        x: Tensor = inputs[0]
-        # float32, as PEFT computes adapters on a half-precision base.
-        return output + (scaling * ((x.float() @ a.T) @ b.T)).to(output.dtype)
-
-    return add

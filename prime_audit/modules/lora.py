@@ -2,9 +2,10 @@
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -171,6 +172,27 @@ def linear_layer(model: nn.Module, name: str) -> nn.Linear:
             hint="choose other target_modules",
         )
     return layer
+
+
+def low_rank_hook(
+    a: Tensor, b: Tensor, scaling: float
+) -> Callable[[nn.Module, tuple[Any, ...], Tensor], Tensor]:
+    """Returns a forward hook that adds ``scaling · B A x`` to what a linear layer returns.
+
+    Args:
+        a: A ``(r, d_in)``, on the layer's device.
+        b: B ``(d_out, r)``, likewise.
+        scaling: The module's scaling.
+
+    Returns:
+        The hook. It computes in float32, as PEFT computes adapters on a half-precision base.
+    """
+
+    def add(_layer: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> Tensor:
+        x: Tensor = inputs[0]
+        return output + (scaling * ((x.float() @ a.T) @ b.T)).to(output.dtype)
+
+    return add
 
 
 def check_fit(module: LoraModule, model: nn.Module) -> None:

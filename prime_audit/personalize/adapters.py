@@ -24,11 +24,15 @@ class Adapters:
         root: No adapter may lie, or link, outside of it.
         folders: Each sharer's adapter, sorted by name.
         adaptation: The adapter that a run's base was adapted with, if they come from a run that did so.
+        run: The run that they come from, if they do.
+        quantization: How that run's base held its weights, or None if that was in full.
     """
 
     root: Path
     folders: Mapping[str, Path]
     adaptation: Path | None = None
+    run: Path | None = None
+    quantization: Mapping[str, object] | None = None
 
 
 def find_adapters(folder: Path) -> Adapters:
@@ -68,7 +72,29 @@ def find_adapters(folder: Path) -> Adapters:
             f"{folder}: the store {root} no longer holds its module {lost[0]}",
             hint="the same `prime-audit evaluate` trains it again; PRIME_AUDIT_CACHE must name its store",
         )
-    return Adapters(root, folders, adaptation)
+    model = content.get("model") if isinstance(content, dict) else None
+    held = model.get("quantization") if isinstance(model, dict) else None
+    return Adapters(root, folders, adaptation, folder, held if isinstance(held, dict) else None)
+
+
+def check_precision(found: Adapters, base: LanguageModel) -> None:
+    """Refuses a run's modules on a base that holds its weights in another way than that run's.
+
+    Args:
+        found: Where they lie.
+        base: The base.
+
+    Raises:
+        ModelError: One of both bases is in 4 bits and the other in full.
+    """
+    if found.run is None or found.quantization == base.quantization:
+        return
+    both = (found.quantization, base.quantization)
+    of_run, here = ("in full" if one is None else "in 4 bits" for one in both)
+    raise ModelError(
+        f"{found.run}: its modules were trained on a base {of_run}, and the base is {here}",
+        hint="leave model.quantize out" if found.quantization is None else "add --set model.quantize=4bit",
+    )
 
 
 def read_adapters(found: Adapters, base: LanguageModel) -> dict[str, LoraModule]:

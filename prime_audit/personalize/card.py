@@ -26,7 +26,7 @@ tags: [lora, personalisation, prime-audit]
 | Method | {label} (`{kind}`), seed {seed} |
 | Objective | {objective} |
 | Settings | {settings} |
-| Base | `{base}`, digest `{base_digest}` |
+| Base | `{base}`, digest `{base_digest}`{held} |
 | Task adaptation | {adaptation} |
 | Norm ratio | {norm} |
 | Form | {form} |
@@ -75,6 +75,32 @@ model = AutoModelForCausalLM.from_pretrained({base_json})  # or the folder it li
 
 _MERGE = 'model = PeftModel.from_pretrained(model, "the task adapter").merge_and_unload()\n'
 
+_USE_IN_4_BITS = """
+## Use
+
+```python
+from peft import PeftModel
+from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+
+four_bits = BitsAndBytesConfig(
+    load_in_4bit=True,
+    bnb_4bit_quant_type="{type}",
+    bnb_4bit_use_double_quant={double},
+    bnb_4bit_compute_dtype="{dtype}",
+)
+model = AutoModelForCausalLM.from_pretrained(  # or the folder it lies in
+    {base_json}, dtype="{dtype}", quantization_config=four_bits
+)
+{load}
+```
+"""
+
+_LOAD = 'model = PeftModel.from_pretrained(model, "this folder")'
+# Merged into weights in 4 bits, most of the task adapter would be rounded away.
+_LOAD_BOTH = """model = PeftModel.from_pretrained(model, "the task adapter", adapter_name="task")
+model.load_adapter("this folder", adapter_name="person")
+model.base_model.set_adapter(["task", "person"])"""
+
 
 def card(record: Record) -> str:
     """Returns the card in Markdown.
@@ -92,6 +118,7 @@ def card(record: Record) -> str:
         base=base,
         base_json=json.dumps(base),
         base_digest=record.base_digest[:16],
+        held=_held(record),
         task=record.context.task.id,
         label=record.kind.label,
         kind=record.settings.kind,
@@ -123,7 +150,7 @@ def private(record: Record) -> dict[str, Any]:
         "task": record.context.task.id,
         "seed": record.seed,
         "method": record.settings.model_dump(mode="json"),
-        "base": {"name": record.base, "digest": record.base_digest},
+        "base": {"name": record.base, "digest": record.base_digest, "quantization": _quantization(record)},
         "adaptation": None if record.adaptation is None else record.adaptation.digest,
         "reverted": record.reverted,
         "reason": record.reason,
@@ -180,7 +207,20 @@ def _settings(record: Record) -> str:
 def _adaptation(record: Record) -> str:
     if record.adaptation is None:
         return "none: the adapter sits on the base itself"
-    return f"an adapter merged into the base first, digest `{record.adaptation.digest[:16]}`"
+    how = "merged into the base first" if _quantization(record) is None else "beside the base's weights"
+    return f"an adapter {how}, digest `{record.adaptation.digest[:16]}`"
+
+
+def _quantization(record: Record) -> dict[str, Any] | None:
+    found = record.context.base.quantization
+    return None if found is None else dict(found)
+
+
+def _held(record: Record) -> str:
+    found = _quantization(record)
+    if found is None:
+        return ""
+    return f"; its linear layers in {found['bits']} bits ({found['type']}), and in full it is another model"
 
 
 def _norm(ratio: float) -> str:
@@ -195,4 +235,11 @@ def _rows(record: Record) -> str:
 
 
 def _use(record: Record, base: str) -> str:
-    return _USE.format(base_json=json.dumps(base), adapt="" if record.adaptation is None else _MERGE)
+    found, base_json = _quantization(record), json.dumps(base)
+    if found is None:
+        return _USE.format(base_json=base_json, adapt="" if record.adaptation is None else _MERGE)
+    dtype = str(record.context.base.model.dtype).removeprefix("torch.")
+    load = _LOAD if record.adaptation is None else _LOAD_BOTH
+    return _USE_IN_4_BITS.format(
+        type=found["type"], double=found["double"], dtype=dtype, base_json=base_json, load=load
+    )

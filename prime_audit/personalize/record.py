@@ -51,7 +51,7 @@ class Record:
     Attributes:
         base: The base model's name, without the way to its folder.
         base_digest: Digest of its files.
-        adaptation: The module merged into the base first, if there is one.
+        adaptation: The module merged into the base first (or beside it, if it is in 4 bits), if there is one.
         context: What the method was given: task, target, and the sharers, best alone first.
         kind: The method.
         settings: Its settings.

@@ -18,7 +18,13 @@ from prime_audit.data import Item, Task, load_task, read_history
 from prime_audit.errors import ConfigError, DataError
 from prime_audit.models import LanguageModel, load_model
 from prime_audit.modules import AdapterBank, LoraModule, merged_into, read_module
-from prime_audit.personalize.adapters import Adapters, declared_base, find_adapters, read_adapters
+from prime_audit.personalize.adapters import (
+    Adapters,
+    check_precision,
+    declared_base,
+    find_adapters,
+    read_adapters,
+)
 from prime_audit.personalize.answers import utilities
 from prime_audit.personalize.built_in import METHODS
 from prime_audit.personalize.contract import carry_out
@@ -92,6 +98,7 @@ def personalize(
         say("the base is adapted to the task as it was in that run")
         adapt = found.adaptation
     pretrained, lm, adaptation = _load_base(model, adapt)
+    check_precision(found, pretrained)
     modules = read_adapters(found, lm)
     say(f"{len(modules)} adapters and {len(target.history)} history items on {pretrained.name}")
     _note_other_base(found, pretrained.name, say)

@@ -198,7 +198,9 @@ def config_digest(bench: Workbench) -> str:
     # Whom these three select stands in the digest of the data.
     for name in ("path", "sharers_from", "public"):
         settings["data"].pop(name)
+    # The digest of the model, below, stands for both.
     settings["model"].pop("base")
+    settings["model"].pop("quantize")
     settings["methods"] = [bench.settings_of(method) for method in bench.config.methods]
     settings["sharers"]["embedder"] = bench.embedder_part
     settings["plug-ins"] = {m.kind: identity for m in bench.config.methods if (identity := identity_of(m))}

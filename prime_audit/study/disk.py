@@ -76,8 +76,8 @@ def _shapes(bench: Workbench, model: nn.Module) -> list[tuple[int, int]]:
     """The shapes of the layers that modules change."""
     wanted = bench.config.training.target_modules
     layers = [m for name, m in model.named_modules() if name.rpartition(".")[2] in wanted]
-    weights = [m.weight for m in layers if isinstance(getattr(m, "weight", None), nn.Parameter)]
-    return [(int(w.shape[0]), int(w.shape[1])) for w in weights if w.ndim == 2]
+    # The shape of a weight in 4 bits is that of its packing.
+    return [(m.out_features, m.in_features) for m in layers if isinstance(m, nn.Linear)]
 
 
 def _module_bytes(shapes: Sequence[tuple[int, int]], rank: int) -> int:

@@ -3,6 +3,7 @@
 from prime_audit.config import LoraHubMethod, PrimeMethod, StudyConfig
 from prime_audit.config.explain import nearest
 from prime_audit.errors import ConfigError, DataError
+from prime_audit.models import check_quantization
 from prime_audit.modules import promised
 from prime_audit.personalize import METHODS, check_budget, least_starts, selection_size
 from prime_audit.study.feasible_audit import check_audit
@@ -27,6 +28,8 @@ def check_feasible(bench: Workbench) -> None:
         DataError: Named by the users whose coin flips leave nothing to train on.
     """
     config, dataset = bench.config, bench.dataset
+    if config.model.quantize is not None:
+        check_quantization(config.model.device)
     _check_controls(config)
     check_samples(bench)
     if not dataset.targets:

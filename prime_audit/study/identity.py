@@ -5,7 +5,7 @@ from functools import cache
 from importlib import metadata
 from pathlib import Path
 
-from prime_audit.config import METHOD_KINDS, MethodConfig
+from prime_audit.config import METHOD_KINDS, MethodConfig, ModelConfig
 from prime_audit.core import digest_file
 from prime_audit.personalize import METHODS
 
@@ -17,6 +17,23 @@ PACKAGES = ("torch", "transformers", "peft", "nevergrad", "numpy", "scipy", "sci
 def versions() -> dict[str, str]:
     """Returns the versions of this program and of the packages that compute its figures."""
     return {name: version(name) for name in ("prime-audit", *PACKAGES)}
+
+
+def packages(model: ModelConfig) -> dict[str, str]:
+    """Returns the versions of the packages that compute a study's figures, without this program's own.
+
+    Args:
+        model: The study's model; one in 4 bits is computed by a further package.
+
+    Returns:
+        Version by package.
+    """
+    return {name: version(name) for name in (*PACKAGES, *quantizer(model))}
+
+
+def quantizer(model: ModelConfig) -> dict[str, str]:
+    """Returns the version of the package that holds a model's weights in 4 bits, if they are held so."""
+    return {} if model.quantize is None else {"bitsandbytes": version("bitsandbytes")}
 
 
 def identity_of(method: MethodConfig) -> dict[str, str]:

@@ -11,8 +11,9 @@ from typing import Any
 import torch
 
 from prime_audit.data import overlaps
+from prime_audit.models import LanguageModel
 from prime_audit.study.executors import threads_of
-from prime_audit.study.identity import PACKAGES, version
+from prime_audit.study.identity import packages, version
 from prime_audit.study.workbench import Workbench
 
 
@@ -63,7 +64,7 @@ def manifest(bench: Workbench, started: str, work: Work) -> dict[str, Any]:
             "cudnn_benchmark": torch.backends.cudnn.benchmark,
             "float32_matmul_precision": torch.get_float32_matmul_precision(),
         },
-        "packages": {name: version(name) for name in PACKAGES},
+        "packages": packages(bench.config.model),
         "command": _command(),
         "started": started,
         "finished": now(),
@@ -75,10 +76,16 @@ def manifest(bench: Workbench, started: str, work: Work) -> dict[str, Any]:
         "design": _design(bench),
         "adapted_on": work.adapted_on,
         "modules": _modules(bench),
-        "model": {"name": bench.pretrained.name, "digest": bench.pretrained.digest},
+        "model": _model(bench.pretrained),
         "device": str(bench.pretrained.device),
         "dtype": str(bench.pretrained.model.dtype).removeprefix("torch."),
     }
+
+
+def _model(lm: LanguageModel) -> dict[str, Any]:
+    # The layers of a quantised model compute in the run's dtype.
+    held = None if lm.quantization is None else dict(lm.quantization)
+    return {"name": lm.name, "digest": lm.digest, "quantization": held}
 
 
 def _design(bench: Workbench) -> dict[str, Any]:

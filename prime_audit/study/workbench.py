@@ -45,6 +45,7 @@ from prime_audit.models import (
 )
 from prime_audit.modules import LoraModule, merged_into, read_gates, read_module
 from prime_audit.personalize import Calibration, predict_with
+from prime_audit.study.identity import quantizer
 from prime_audit.study.parts import Part, Parts, load_parts, parts_to_bytes
 from prime_audit.study.prompt_requests import REQUESTS
 from prime_audit.study.store import Store
@@ -106,11 +107,12 @@ class Workbench:
         return replace(found, batching=self.batching)
 
     def model_part(self) -> dict[str, str]:
-        """Returns what of the pretrained model every key holds: digest, dtype and kind of device."""
+        """Returns what of the pretrained model every key holds: digest, dtype, kind of device, quantiser."""
         return {
             "digest": self.pretrained.digest,
             "dtype": str(self.pretrained.model.dtype).removeprefix("torch."),
             "device": self.pretrained.device.type,
+            **quantizer(self.config.model),
         }
 
     @cached_property
