@@ -3,19 +3,20 @@
 import json
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from safetensors.torch import load_file
 
-from prime_audit.config import load_study
+from prime_audit.config import OppuMethod, load_study
 from prime_audit.errors import ConfigError
 from prime_audit.models import Encoded, Example, LanguageModel
 from prime_audit.modules import LoraModule, TrainingRecord, early_stopping, train_personal
 from prime_audit.modules.training import optimise
-from prime_audit.personalize import adapt_merged
+from prime_audit.personalize import TargetContext, adapt_merged
+from prime_audit.personalize.trained import own_examples
 from prime_audit.results import Results
 from prime_audit.study import owning
 from prime_audit.study.plan import describe_plan
@@ -273,6 +274,19 @@ class TestRefusals:
         settings = ("sharers.per_target=2", "audit.controls=[base, without-sharer]")
         error = self.refused(tmp_path, ["pooled"], *settings)
         assert "without-sharer makes a merge again, and method pooled merges nobody's module" in str(error)
+
+    def test_a_method_that_leaves_a_record_out_of_its_training(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def fewer(context: TargetContext, settings: OppuMethod) -> list[Example]:
+            return own_examples(context, settings)[1:]
+
+        changed = {**owning.METHODS, "oppu": replace(owning.METHODS["oppu"], examples=fewer)}
+        monkeypatch.setattr(owning, "METHODS", changed)
+        monkeypatch.setenv("PRIME_AUDIT_CACHE", str(tmp_path / "cache"))
+        path = study(tmp_path, people(), ["base", "oppu"], controls=["base"])
+        with pytest.raises(ConfigError, match="one that is not trained on is no member"):
+            run_study(load_study(str(path)), tmp_path / "run")
 
     def test_pooling_needs_sharers(self, tmp_path: Path) -> None:
         write_users(tmp_path, *(user for user in people() if user["role"] != "sharer"))
