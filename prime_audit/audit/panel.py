@@ -1,6 +1,6 @@
 """From evidence to panels: each user's records with their scores against every target that holds the user."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +22,8 @@ class Scored:
         evidence: Scores of all their records, one subject after the other, and the base's on the same.
         signs: Sign of each subject's merge weight (+1 where it is zero): a negative weight turns a leak over.
         merged: False if the method fell back to the base for this target, or gave the subject no weight.
+        compared: ``(N,)`` False where a record is neither a member nor held out: it chose what is deployed,
+            and was not trained on. None where there is no such record.
     """
 
     target: str
@@ -29,6 +31,7 @@ class Scored:
     evidence: Evidence
     signs: tuple[int, ...]
     merged: bool = True
+    compared: NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True)
@@ -95,12 +98,13 @@ def build_panel(scored: Sequence[Scored], flips: Flips, attack: Attack, loss: At
     """
     rows: dict[str, list[NDArray[np.float64]]] = {}
     masks: dict[str, NDArray[np.bool_]] = {}
+    attempted: dict[str, int] = {}
     alike: list[float] = []
     backed: list[NDArray[np.bool_]] = []
     for entry in scored:
-        for subject, sign, part in _by_subject(entry, flips):
-            mask = usable(attack, part)
-            masks[subject] = mask
+        for subject, sign, part, compared in _by_subject(entry, flips):
+            mask = usable(attack, part) & compared
+            masks[subject], attempted[subject] = mask, int(compared.sum())
             kept = part.take(np.flatnonzero(mask))
             scores = _turned(attack.score(kept), 1 if attack.oriented else sign)
             rows.setdefault(subject, []).append(scores)
@@ -114,7 +118,7 @@ def build_panel(scored: Sequence[Scored], flips: Flips, attack: Attack, loss: At
     )
     return Panel(
         users=users,
-        attempted=sum(len(mask) for mask in masks.values()),
+        attempted=sum(attempted.values()),
         scored=sum(int(mask.sum()) for mask in masks.values()),
         oriented=not attack.oriented and any(sign < 0 for entry in scored for sign in entry.signs),
         copies_loss=bool(alike) and float(np.mean(alike)) >= 0.99,
@@ -130,10 +134,11 @@ def _turned(scores: NDArray[np.float64], sign: int) -> NDArray[np.float64]:
     return 2 * float(np.median(scores)) - scores
 
 
-def _by_subject(entry: Scored, flips: Flips) -> list[tuple[str, int, Evidence]]:
-    parts, start = [], 0
+def _by_subject(entry: Scored, flips: Flips) -> Iterator[tuple[str, int, Evidence, NDArray[np.bool_]]]:
+    """Cuts an entry into its subjects' parts: whose, the sign of the weight, evidence, what is compared."""
+    compared = np.ones(len(entry.evidence.target), dtype=bool) if entry.compared is None else entry.compared
+    start = 0
     for subject, sign in zip(entry.subjects, entry.signs, strict=True):
         positions = np.arange(start, start + len(flips[subject]))
         start += len(positions)
-        parts.append((subject, sign, entry.evidence.take(positions)))
-    return parts
+        yield subject, sign, entry.evidence.take(positions), compared[positions]

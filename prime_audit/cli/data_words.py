@@ -32,8 +32,8 @@ def described_lines(found: Mapping[str, Any]) -> Iterator[str]:
         yield f"  dates: {dates['first']} to {dates['last']}, {dates['missing']} items without"
     repeated = found["duplicates"]
     yield (
-        f"  duplicates: {repeated['records_of_several_users']} past items stand in the histories of several "
-        f"users, {repeated['repeated_within_a_user']} are repeated within one"
+        f"  duplicates: {repeated['records_of_several_users']} past items in histories of several users, "
+        f"{repeated['repeated_within_a_user']} within one"
     )
     for note in found["notes"]:
         yield f"  note: {note}"

@@ -109,7 +109,7 @@ def byte_progress(
 
 
 class _ByteLines:
-    """One line per tenth of a file, and per 100 MB where its length is not known."""
+    """One line per tenth of a file, and per 100 MB where its length is not known; none for less than 1 MB."""
 
     def __init__(self, say: Callable[[str], None], name: str) -> None:
         self._say = say
@@ -117,7 +117,7 @@ class _ByteLines:
         self._next = 0
 
     def __call__(self, done: int, whole: int | None) -> None:
-        if done >= self._next:
+        if done >= self._next and (whole is None or whole >= 1_000_000):
             of = f" of {whole / 1e6:.1f}" if whole else ""
             self._say(f"{self._name}: {done / 1e6:.1f}{of} MB")
             self._next = done + (max(whole // 10, 1) if whole else 100_000_000)

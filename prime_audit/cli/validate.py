@@ -16,8 +16,8 @@ from prime_audit.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from prime_audit.config import StudyConfig
-    from prime_audit.data import Dataset
+    from prime_audit.config import MethodConfig, StudyConfig
+    from prime_audit.data import Dataset, Holdout
 
 _STAGES = {
     "adapt": "task adaptation of the base",
@@ -126,21 +126,36 @@ def _out_of_reach(config: "StudyConfig", dataset: "Dataset") -> Iterator[str]:
     from prime_audit.study.inputs import draw_design
 
     design = draw_design(config, dataset)
-    # At most these: which sharers are merged, and so attacked, is known only once the base is adapted.
-    flips = {
-        "sharer": [flip for user in dataset.sharers for flip in design.audited_flips(user.id)],
-        "target": [flip for user in dataset.targets for flip in design.audited_flips(user.id)],
-    }
     for rule in config.gate.rules:
         if rule.metric != "mia.auc" or rule.max is None or rule.slice is not None:
             continue
         asked = [m for m in config.methods if rule.method in (None, m.id)]
-        for subject in sorted({METHODS[method.kind].subject or "" for method in asked} & set(flips)):
-            members = sum(flips[subject])
-            others = len(flips[subject]) - members
+        for subject in sorted({METHODS[method.kind].subject or "" for method in asked} - {""}):
+            about = [method for method in asked if METHODS[method.kind].subject == subject]
+            members, others = min((_compared(method, dataset, design) for method in about), key=min)
             needed = records_short(rule.max, members, others)
             if needed is not None:
                 yield (
                     f"mia.auc of {rule.method or 'every method'} at most {rule.max:g} needs {needed} members "
                     f"and as many non-members of {subject}s, and there are {members} and {others}"
                 )
+
+
+def _compared(method: "MethodConfig", dataset: "Dataset", design: "Holdout") -> tuple[int, int]:
+    """Count the members and non-members that the audit of a method compares, at most.
+
+    Which sharers are merged, and so attacked, is known only once the base is adapted.
+    """
+    from prime_audit.config import TrainedSettings
+    from prime_audit.personalize import METHODS, stopping_of
+
+    if METHODS[method.kind].subject == "sharer":
+        flips = [flip for user in dataset.sharers for flip in design.audited_flips(user.id)]
+        return sum(flips), len(flips) - sum(flips)
+    stopping = stopping_of(method) if isinstance(method, TrainedSettings) else None
+    kept = []
+    for user in dataset.targets:
+        flips = list(design.flips[user.id])
+        unused = 0 if stopping is None else stopping.aside(sum(flips))
+        kept += [flip for flip, one in zip(flips, design.compared(user, unused), strict=True) if one]
+    return sum(kept), len(kept) - sum(kept)

@@ -13,7 +13,8 @@ class TrainedSettings(MethodSettings):
 
     `early_stopping` sets the latest `held_out` share of the target's IN history aside, stops once the loss
     there has not fallen for `patience` epochs, and keeps the epoch where it was lowest. These records are not
-    trained on, but they stay members of the audit: they chose what is deployed.
+    trained on, but they choose what is deployed: the audit compares neither them nor the held-out records of
+    the same time, so `held_out` costs it about that share of either.
     """
 
     rank: Count | None = None

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from prime_audit.core import Seeds, digest_bytes, digest_json
+from prime_audit.data.dates import by_date
 from prime_audit.data.tasks import Item, Task
 from prime_audit.data.users import Dataset, User
 
@@ -78,6 +79,25 @@ class Holdout:
         return tuple(
             flip for flip, aside in zip(self.flips[user], self._aside(user), strict=True) if not aside
         )
+
+    def compared(self, user: User, unused: int) -> tuple[bool, ...]:
+        """Return which records can be told apart by membership if the latest members were not trained on.
+
+        A held-out record from the time of those members is left out with them. Were it kept, members would be
+        older than non-members, and time alone would tell them apart: of the records before the oldest of
+        those members, every one was still thrown into IN or OUT by a fair coin.
+
+        Args:
+            user: A target, whose records are all audited.
+            unused: How many of the user's IN records, the latest ones, were not trained on.
+
+        Returns:
+            One flag per record of the history, in file order.
+        """
+        flips, order = self.flips[user.id], by_date(user.history)
+        latest = [rank for rank, place in enumerate(order) if flips[place]][-unused:] if unused else []
+        before = set(order[: latest[0]] if latest else order)
+        return tuple(place in before for place in range(len(order)))
 
     def set_aside(self, user: User) -> tuple[tuple[Item, ...], tuple[Item, ...]]:
         """Return the calibration records.

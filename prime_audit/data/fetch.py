@@ -28,10 +28,11 @@ HOST = "https://ciir.cs.umass.edu/downloads/LaMP"
 LOCK = "lamp.lock.json"
 LICENCE = "CC BY-NC-SA 4.0"
 LICENCE_TEXT = f"""\
-LaMP (Salemi et al. 2024, arXiv:2304.11406) is licensed by its authors under {LICENCE}: no commercial use,
-name the authors, share what you make of it under the same licence
-(https://creativecommons.org/licenses/by-nc-sa/4.0/). The collections that it was drawn from keep licences of
-their own, which you must follow as well (https://lamp-benchmark.github.io/download)."""
+LaMP (Salemi et al. 2024, arXiv:2304.11406) is licensed by its authors under
+{LICENCE}: no commercial use, name the authors, share what you make of it
+under the same licence (https://creativecommons.org/licenses/by-nc-sa/4.0/).
+The collections that it was drawn from keep licences of their own, which you
+must follow as well (https://lamp-benchmark.github.io/download)."""
 
 # Where a task lies below the host. The movies moved in below the news, which were there first.
 _FOLDERS: Mapping[str, str] = MappingProxyType(

@@ -159,8 +159,12 @@ def read_questions(path: Path, task: Task, faults: Faults) -> Iterator[Question]
     for position, value in enumerate(read_json_list(path)):
         place = Place(faults, f"{path}[{position}]")
         record = as_object(value, place)
-        name = read_id(record, "id", "query", place) if record is not None else None
-        if record is None or name is None:
+        if record is None:
+            continue
+        name = read_id(record, "id", "query", place)
+        # Also where the id or the gold is at fault: all that is wrong is listed at once.
+        question = _question({**record, "id": name or "0"}, task, place)
+        if name is None:
             continue
         if name in ids:
             place.fault(f"query id '{name}' is used before, at {ids[name]}")
@@ -170,10 +174,10 @@ def read_questions(path: Path, task: Task, faults: Faults) -> Iterator[Question]
             continue
         if name not in golds:
             place.fault(f"query '{name}' has no gold in {outputs.name}")
-            continue
-        question = _question(record, golds[name], task, place)
-        if question is not None:
-            yield question
+        elif question is not None and question.query.answer not in (None, golds[name]):
+            place.fault(f"query '{name}' has another gold in the file of golds")
+        elif question is not None:
+            yield replace(question, query=replace(question.query, answer=golds[name]))
     for name in golds or ():
         if name not in ids:
             Place(faults, str(outputs)).fault(f"gold '{name}' has no question in {path.name}")
@@ -274,7 +278,7 @@ def nothing_shared(user: str) -> str:
     return f"user '{user}': no item stands in all profiles of this user"
 
 
-def _question(record: Mapping[str, object], gold: str, task: Task, place: Place) -> Question | None:
+def _question(record: Mapping[str, object], task: Task, place: Place) -> Question | None:
     before = len(place.faults.lines)
     query = read_question(record, task, False, place)
     entries = as_list(record, "profile", place)
@@ -290,13 +294,10 @@ def _question(record: Mapping[str, object], gold: str, task: Task, place: Place)
     user = _user(record, history, place)
     if query is None or user is None or len(place.faults.lines) > before:
         return None
-    if query.answer not in (None, gold):
-        place.fault(f"query '{query.id}' has another gold in the file of golds")
-        return None
     if not history:
         place.at("profile").fault("no item of it holds a text and an answer")
         return None
-    return Question(user, replace(query, answer=gold), history)
+    return Question(user, query, history)
 
 
 _UNNAMED = "user-"

@@ -16,6 +16,15 @@ from prime_audit.errors import ConfigError
 Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 
 
+_EXAMPLE = """\
+  id: mood
+  kind: choice              # or number, or text (which has no labels)
+  instruction: Say which mood this person's post is in.
+  input_name: post
+  answer_name: mood
+  labels: [glad, sad, angry]"""
+
+
 class TaskFile(BaseModel):
     """The keys of a task file."""
 
@@ -67,7 +76,8 @@ def _read(path: Path) -> Task:
     except ValidationError as error:
         raise ConfigError(
             "\n".join(f"{path}: {line}" for line in _explained(error)),
-            hint="the metric follows from the kind: " + ", ".join(f"{k} {m}" for k, m in METRICS.items()),
+            hint=f"a task file that is complete:\n{_EXAMPLE}\nthe metric follows from the kind: "
+            + ", ".join(f"{k} {m}" for k, m in METRICS.items()),
         ) from error
     labels = tuple(str(label).strip() for label in parsed.labels)
     faults = _label_faults(parsed.kind, labels)

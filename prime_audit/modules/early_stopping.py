@@ -30,6 +30,10 @@ class Stopping:
     held_out: float
     patience: int
 
+    def aside(self, records: int) -> int:
+        """Returns how many of a person's records are set aside: at least one, and never all of them."""
+        return 0 if records < 2 else min(records - 1, max(1, round(self.held_out * records)))
+
 
 class TrainingRecord(BaseModel):
     """How a module was trained; it travels with the module in the store.
@@ -80,7 +84,7 @@ def train_personal(
         ModelError: See `train_module`.
     """
     own = len(examples) if choosable is None else choosable
-    aside = 0 if stopping is None or own < 2 else min(own - 1, max(1, round(stopping.held_out * own)))
+    aside = 0 if stopping is None else stopping.aside(own)
     short, encoded = encode_for_training(lm, examples, training)
     learnt, judged = encoded[: len(encoded) - aside], encoded[len(encoded) - aside :]
     with metered() as meter, fresh_lora(short, training, seed) as wrapped:

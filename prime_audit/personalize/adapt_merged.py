@@ -49,4 +49,5 @@ def adapt_merged(context: TargetContext, settings: AdaptMergedMethod) -> Persona
             "best_epoch": record.best_epoch,
         },
         tried=record.epochs if record.held_out else 0,
+        aside=record.held_out,
     )

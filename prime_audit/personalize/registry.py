@@ -44,7 +44,8 @@ def register(
         needs_own_module: Whether the target's own module must be trained first, by the settings of
             ``TrainedSettings`` where the settings are such.
         examples: What that module is trained on; by default the target's own history, with the prompts that
-            the settings ask for.
+            the settings ask for. Every record of the history, the target's own ones last, in the order of
+            `by_date`: early stopping sets the last ones aside, and the audit counts the others as members.
         needs_gates: Whether the sharers' gates must be trained first, by the ``steps``, ``lr`` and
             ``batch_size`` of the settings.
         needs_public: Whether it cannot do without public users.

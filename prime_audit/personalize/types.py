@@ -65,6 +65,8 @@ class Personalisation:
             as a profile.
         kept: Texts that must be kept for this person to answer further queries.
         tried: How many settings were compared on the target's history; None counts the distinct ``points``.
+        aside: How many of the target's latest records chose what is deployed while its adapter was trained on
+            the others. A module trained beforehand (``needs_own_module``) counts its own.
     """
 
     prompt: PromptBuilder
@@ -81,6 +83,7 @@ class Personalisation:
     private: tuple[str, ...] = ()
     kept: tuple[str, ...] = ()
     tried: int | None = None
+    aside: int = 0
 
     @property
     def settings_tried(self) -> int:

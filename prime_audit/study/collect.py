@@ -9,6 +9,7 @@ from attacks import Evidence, ShadowScores, TokenScores
 from prime_audit.audit import Scored, Subjects
 from prime_audit.config import MethodConfig
 from prime_audit.personalize import METHODS
+from prime_audit.study.aside import compared
 from prime_audit.study.blind import blind_panel
 from prime_audit.study.control_names import CONTROL_BASE, OWN_MODULE, PLACEBO, POPULATION, PRETRAINED, WITHOUT
 from prime_audit.study.corpus import corpus
@@ -149,7 +150,8 @@ class Collector:
         both = "sharer" in METHODS[method.kind].about
         sharers = audited_sharers(self.bench, self.outputs, target) if both else []
         *_, (_, evidence) = self._split(method.id, target, [*sharers, target])
-        return Scored(target, (target,), evidence, (1,))
+        kept = compared(self.bench, self.outputs, method.id, target)
+        return Scored(target, (target,), evidence, (1,), compared=kept)
 
     def _base(self, target: str, subjects: tuple[str, ...]) -> Scored:
         """The base without a reference: against itself a calibrated attack is one half by definition."""

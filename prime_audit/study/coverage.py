@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from prime_audit.audit import AuditTables
 from prime_audit.personalize import METHODS
 from prime_audit.results import Coverage, Gap, Reverted
+from prime_audit.study.aside import aside_gaps
 from prime_audit.study.attributes import attribute_gaps
 from prime_audit.study.black_box import black_box_gaps
 from prime_audit.study.control_names import CONTROL_BASE, WITHOUT
@@ -90,6 +91,7 @@ def coverage(bench: Workbench, tables: AuditTables, outputs: Outputs) -> Coverag
             *(gap for gap, some in asked if some and gap.reason),
             *_left_out(bench, outputs),
             *_as_audited(bench),
+            *aside_gaps(bench, outputs),
         ),
         reverted=tuple(Reverted(method=m, targets=names) for m, names in reverted.items() if names),
     )
@@ -112,22 +114,15 @@ def _left_out(bench: Workbench, outputs: Outputs) -> Iterator[Gap]:
 
 
 def _as_audited(bench: Workbench) -> Iterator[Gap]:
-    """Per method where what is audited is not quite what is deployed, or trained on."""
+    """Per method where what is audited is not quite what is deployed."""
     for method in bench.config.methods:
-        kind, reasons = METHODS[method.kind], []
+        kind = METHODS[method.kind]
         if kind.about and kind.may_show_history:
-            reasons.append(
+            reason = (
                 "its module was asked about records with the plain prompt, not with the history that its own "
                 "prompts hold"
             )
-        if getattr(method, "early_stopping", False):
-            share = getattr(method, "held_out", 0.0)
-            reasons.append(
-                f"{100 * share:.0f} % of the records that it saw were set aside to stop early and count as "
-                "trained on, which makes its AUC look nearer to one half"
-            )
-        if reasons:
-            yield Gap(id=f"{method.id}/as audited", reason="; ".join(reasons))
+            yield Gap(id=f"{method.id}/as audited", reason=reason)
 
 
 def _planted(bench: Workbench, outputs: Outputs) -> Iterator[tuple[Gap, int]]:

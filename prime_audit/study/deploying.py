@@ -94,6 +94,7 @@ def _provenance(deployed: Personalisation) -> Output:
         "reason": deployed.reason,
         "chosen": deployed.chosen,
         "notes": dict(deployed.notes),
+        "aside": deployed.aside,
         "points": [
             {"w": list(p.weights), "u": p.utility, "s": p.similarity, "part": p.part, "items": p.items}
             for p in deployed.points

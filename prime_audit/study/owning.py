@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from prime_audit.config import MethodConfig, TrainedSettings
+from prime_audit.core import plural
+from prime_audit.errors import ConfigError
 from prime_audit.modules import read_record, train_personal, write_module, write_record
 from prime_audit.personalize import METHODS, resolved, stopping_of
 from prime_audit.study.contexts import context_of
@@ -22,6 +24,10 @@ def train_own(bench: Workbench, method: MethodConfig, target: str, similarity: M
 
     Returns:
         Whether it was there already, and its `TrainingRecord`.
+
+    Raises:
+        ConfigError: The method trains on fewer examples than the target has records: a record that was not
+            trained on would count as a member.
     """
     name = own_unit(method.id, target)
     examples = METHODS[method.kind].examples
@@ -31,9 +37,16 @@ def train_own(bench: Workbench, method: MethodConfig, target: str, similarity: M
         context = context_of(bench, method, target, similarity)
         # The method of a plug-in may have settings of another kind, and is trained as the study says.
         own = method if isinstance(method, TrainedSettings) else None
+        given = examples(context, method)
+        if len(given) < len(context.target.history):
+            raise ConfigError(
+                f"method {method.id} trains on {plural(len(given), 'example')} for {target}, who has "
+                f"{plural(len(context.target.history), 'record')}: one that is not trained on is no member",
+                hint="let its examples hold every record of the target's history, the target's own ones last",
+            )
         module, record = train_personal(
             bench.base,
-            examples(context, method),
+            given,
             context.training if own is None else resolved(own, context.training),
             # The same for every such method: they differ in what is trained on and how.
             bench.training_seeds.integer("train", target),

@@ -11,7 +11,7 @@ from prime_audit.core import digest_json
 # Part of every key. Raised when a change makes a unit's output differ, so that old outputs are not reused;
 # by stage, so that a change of the search does not train every module again.
 CODE_VERSION = 5
-CODE_VERSIONS: Mapping[str, int] = MappingProxyType({"adapt": 2, "train": 2})
+CODE_VERSIONS: Mapping[str, int] = MappingProxyType({"adapt": 2, "train": 2, "deploy": 6})
 
 Output = dict[str, Any]
 Outputs = Mapping[str, Output]

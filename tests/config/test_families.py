@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from prime_audit.config import bundled_studies, load_study
+from prime_audit.config import OppuMethod, bundled_studies, load_study
 from prime_audit.config.families import members, read_member
 from prime_audit.errors import ConfigError
 
@@ -52,3 +52,5 @@ def test_the_published_settings_are_those_of_prime() -> None:
     assert (study.adaptation.lr, study.adaptation.epochs, study.sharers.per_target) == (1e-4, 3, 3)
     assert load_study("lamp-2").data.sharers == 10
     assert [m.id for m in study.methods][-2:] == ["prime", "official"]
+    (oppu,) = (method for method in study.methods if isinstance(method, OppuMethod))
+    assert (oppu.rank, oppu.alpha, oppu.lr, oppu.epochs) == (8, 8, 1e-4, 2)

@@ -16,6 +16,7 @@ from prime_audit.data import (
     Holdout,
     Item,
     User,
+    by_date,
     draw_holdout,
     draw_unseen,
     everything_in,
@@ -233,3 +234,53 @@ def test_generated_users_fit_the_config() -> None:
     assert generated_dataset(DataConfig(), TASKS["lamp-4"], Seeds(1)).digest != data.digest
     with pytest.raises(DataError, match="only write headlines"):
         generated_dataset(DataConfig(), TASKS["lamp-3"], Seeds(1))
+
+
+class TestCompared:
+    """Records that chose an epoch were not trained on: neither members nor non-members."""
+
+    @staticmethod
+    def design(dates: list[str | None], flips: str) -> tuple[Holdout, User]:
+        history = tuple(Item(f"i{n}", "text", "title", date) for n, date in enumerate(dates))
+        person = User(id="u", role="target", history=history, queries=())
+        return Holdout({"u": tuple(side == "I" for side in flips)}, {}), person
+
+    @pytest.mark.parametrize(
+        ("flips", "unused", "kept"),
+        [
+            ("IOIOIO", 0, "111111"),
+            ("IOIOIO", 1, "111100"),
+            # A held-out record older than the oldest of them stays, as do all members before it.
+            ("IOIOIO", 2, "110000"),
+            ("OIIOOO", 1, "110000"),
+            ("OOOOOO", 0, "111111"),
+        ],
+    )
+    def test_held_out_records_of_the_same_time_go_with_them(self, flips: str, unused: int, kept: str) -> None:
+        design, person = self.design([f"2015-01-0{n + 1}" for n in range(6)], flips)
+        assert design.compared(person, unused) == tuple(one == "1" for one in kept)
+
+    def test_the_latest_are_those_of_training_whatever_the_order_of_the_file(self) -> None:
+        design, person = self.design(["2015", "2011", None, "2015-03", "2012", "2011"], "IIOIOI")
+        # From the oldest: 2 (no date, O), 1 (I), 5 (I), 4 (O), 0 (I), 3 (I).
+        assert design.compared(person, 1) == (True, True, True, False, True, True)
+        assert design.compared(person, 3) == (False, True, True, False, False, False)
+        members = design.members(person)
+        latest = [members[place].id for place in by_date(members)][-3:]
+        assert latest == ["i5", "i0", "i3"]
+
+    def test_flips_of_what_is_left_are_a_fair_draw(self) -> None:
+        """Given how many members are left, each of those records is as likely one of them as any other."""
+        _, person = self.design([f"20{n + 10}" for n in range(8)], "IIIIOOOO")
+        found: dict[int, list[int]] = {}
+        for number in range(256):
+            flips = tuple(bool(number >> n & 1) for n in range(8))
+            if (count := sum(flips)) < 2:
+                continue
+            kept = Holdout({"u": flips}, {}).compared(person, round(0.4 * count))
+            size = sum(kept)
+            assert kept == (True,) * size + (False,) * (8 - size)
+            group = found.setdefault(100 * size + sum(flips[:size]), [0] * size)
+            for place in range(size):
+                group[place] += flips[place]
+        assert all(len(set(group)) <= 1 for group in found.values())

@@ -183,6 +183,27 @@ def test_every_broken_question_is_reported(tmp_path: Path) -> None:
     ]
 
 
+def test_a_fault_hides_no_other(tmp_path: Path) -> None:
+    """What stands in a question without a usable id, without a gold, or beside a useless file of golds."""
+    entries = questions("lamp-3", [f"t{i}" for i in range(3)])
+    entries[0]["id"] = None
+    entries[1]["id"] = entries[2]["id"]
+    for entry in entries:
+        entry["profile"][1]["score"] = "9"
+        entry["profile"][2]["date"] = "last May"
+    del entries[2]["output"]
+    path = write_split(tmp_path, "dev", "lamp-3", entries)
+    found = "\n".join(faults(tmp_path))
+    for number in range(3):
+        assert f"[{number}].profile[1].score: not one of the 5 labels" in found
+        assert f"[{number}].profile[2].date: expected a date" in found
+    assert found.count("dev_questions.json[0].id: missing") == 1
+    path.with_name("dev_outputs.json").write_text('{"task": "LaMP_4", "golds": []}')
+    found = "\n".join(faults(tmp_path))
+    assert "these golds are not of task lamp-3" in found
+    assert "[2].profile[1].score" in found
+
+
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [

@@ -65,6 +65,20 @@ def test_a_task_is_evaluated_from_its_files(
     assert [entry["id"] for entry in predictions["golds"]] == [entry["id"] for entry in golds["golds"]]
 
 
+@pytest.mark.parametrize("number", range(1, 8))
+def test_the_bundled_studies_are_valid_with_the_files_of_their_task(
+    tmp_path: Path, run: Run, number: int
+) -> None:
+    """Both sizes, with as many people as they ask for."""
+    task = f"lamp-{number}"
+    data = write_lamp(tmp_path / "lamp", task, targets=100, sharers=250, items=14)
+    for study, people in ((task, "200 public users, "), (f"{task}-small", "20 public users, 12 sharers, 6")):
+        checked = run("validate", study, "--data", data)
+        assert checked.code == 0, checked.stderr
+        assert f"{study} is valid" in checked.stdout
+        assert people in checked.stdout
+
+
 def test_methods_that_merge_are_refused_by_name_without_sharers(tmp_path: Path, run: Run) -> None:
     data = write_lamp(tmp_path / "lamp", "lamp-3", sharers=0, items=8)
     study = write_study(tmp_path, task="lamp-3", data={"path": str(data)})
@@ -174,7 +188,10 @@ def test_fetch_shows_the_licence_once_and_says_what_arrived(
         host.faults = [30]
         fetched = run(*words, host.url)
         assert fetched.code == 0, fetched.stderr
-        assert "dev_questions.json: 0.0 of" in fetched.stderr
+        assert (
+            f"dev_questions.json: {len(host.files['/LaMP_3/dev/dev_questions.json'])} bytes" in fetched.stderr
+        )
+        assert "MB" not in fetched.stderr  # nothing here takes long enough to tell of
         assert f"next: prime-audit data describe {tmp_path / 'x'}" in fetched.stderr
         monkeypatch.delattr("typer.confirm")
         again = run(*words, host.url)

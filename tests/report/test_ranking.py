@@ -99,6 +99,27 @@ def test_costs_stand_below_the_methods() -> None:
     assert costs.rows[2][:3] == ("pooled", "0", "12,345")
 
 
+@pytest.mark.parametrize(
+    ("tried", "words"),
+    [
+        ((0, 0, 0), "no method tunes anything"),
+        ((0, 0, 12), "pooled alone tunes (12 settings)"),
+        ((0, 12, 12), "each of the 2 methods that tune compared 12 settings."),
+        ((0, 1, 12.5), "the 2 methods that tune differ, from 1 setting (rag) to 12.5 settings (pooled)"),
+    ],
+)
+def test_the_report_says_whether_efforts_are_equal(tried: tuple[float, ...], words: str) -> None:
+    source = made()
+    of = dict(zip(("base", "rag", "pooled"), tried, strict=True))
+    metrics = tuple(m for m in source.results.metrics if m.id != "cost.settings")
+    stated = tuple(Metric(id="cost.settings", method=name, value=value) for name, value in of.items())
+    results = source.results.model_copy(update={"metrics": (*metrics, *stated)})
+    assert words in methods.effort(Source(results, {}, None))
+    assert words in render_html(results, {"seconds": {}})
+    unstated = source.results.model_copy(update={"metrics": metrics})
+    assert methods.effort(Source(unstated, {}, None)) == ""
+
+
 class TestTwoSubjects:
     def test_the_table_of_methods_shows_both(self) -> None:
         rows = {row[0]: row for row in methods.methods_table(made()).rows}

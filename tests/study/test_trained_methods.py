@@ -3,18 +3,20 @@
 import json
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from safetensors.torch import load_file
 
-from prime_audit.config import load_study
+from prime_audit.config import OppuMethod, load_study
 from prime_audit.errors import ConfigError
-from prime_audit.models import Example, LanguageModel
-from prime_audit.modules import LoraModule, TrainingRecord, train_personal
-from prime_audit.personalize import adapt_merged
+from prime_audit.models import Encoded, Example, LanguageModel
+from prime_audit.modules import LoraModule, TrainingRecord, early_stopping, train_personal
+from prime_audit.modules.training import optimise
+from prime_audit.personalize import TargetContext, adapt_merged
+from prime_audit.personalize.trained import own_examples
 from prime_audit.results import Results
 from prime_audit.study import owning
 from prime_audit.study.plan import describe_plan
@@ -32,17 +34,24 @@ METHODS: list[Any] = [
     "pooled",
     {"kind": "pooled", "id": "pooled-few", "pool": "selected"},
     "adapt-merged",
+    {"kind": "adapt-merged", "id": "adapt-stopped", "early_stopping": True, "epochs": 2, "held_out": 0.4},
+    {"kind": "pooled", "id": "pooled-stopped", "early_stopping": True, "epochs": 2},
 ]
+STOPPED = ("oppu-stopped", "adapt-stopped", "pooled-stopped")
 OWN = ("oppu", "oppu-stopped", "oppu-rag", "oppu-profile")
-BOTH = ("pooled", "pooled-few", "adapt-merged")
+BOTH = ("pooled", "pooled-few", "adapt-merged", "adapt-stopped", "pooled-stopped")
+# Whose modules are trained before anything is deployed, and whose while it is; each for both targets.
+BEFORE = (*OWN, "pooled", "pooled-few", "pooled-stopped")
+WHILE = ("adapt-merged", "adapt-stopped")
 
 
 @dataclass(frozen=True)
 class Run:
-    """A finished run, what each module was trained on, and where it lies."""
+    """A finished run, what each training was given and what it took a step on, and where the run lies."""
 
     results: Results
     prompts: dict[str, list[list[str]]]
+    learnt: dict[str, list[list[str]]]
     folder: Path
 
 
@@ -61,13 +70,21 @@ def study(folder: Path, users: Sequence[dict[str, Any]], methods: Sequence[Any],
 
 def run_once(folder: Path, users: Sequence[dict[str, Any]], methods: Sequence[Any], **audit: object) -> Run:
     prompts: dict[str, list[list[str]]] = defaultdict(list)
+    learnt: dict[str, list[list[str]]] = defaultdict(list)
 
     def spy(kind: str) -> Callable[..., tuple[LoraModule, TrainingRecord]]:
         def train(
             lm: LanguageModel, examples: Sequence[Example], *rest: object, **more: object
         ) -> tuple[LoraModule, TrainingRecord]:
             prompts[kind].append([f"{one.prompt}{one.completion}" for one in examples])
-            return train_personal(lm, examples, *rest, **more)  # type: ignore[arg-type]
+
+            def steps(lm: LanguageModel, encoded: Sequence[Encoded], *rest: Any) -> int:  # noqa: ANN401
+                learnt[kind].append([lm.tokenizer.decode(one.ids) for one in encoded])
+                return optimise(lm, encoded, *rest)
+
+            with pytest.MonkeyPatch.context() as inner:
+                inner.setattr(early_stopping, "optimise", steps)
+                return train_personal(lm, examples, *rest, **more)  # type: ignore[arg-type]
 
         return train
 
@@ -76,7 +93,7 @@ def run_once(folder: Path, users: Sequence[dict[str, Any]], methods: Sequence[An
         patch.setattr(owning, "train_personal", spy("own"))
         patch.setattr(adapt_merged, "train_personal", spy("adapt-merged"))
         results = run_study(load_study(str(study(folder, users, methods, **audit))), folder / "run")
-    return Run(results, prompts, folder)
+    return Run(results, prompts, learnt, folder)
 
 
 @pytest.fixture(scope="module")
@@ -89,24 +106,31 @@ def journal(run: Run) -> dict[str, dict[str, Any]]:
     return {entry["unit"]: entry["output"] for entry in map(json.loads, lines)}
 
 
+def of_method(trained: dict[str, list[list[str]]]) -> dict[tuple[str, str], list[str]]:
+    """What was noted of trainings in the order of a study, by method and target."""
+    order = [
+        *(("own", method, target) for method in BEFORE for target in (0, 1)),
+        *(("adapt-merged", method, target) for method in WHILE for target in (0, 1)),
+    ]
+    noted = [texts for kind in ("own", "adapt-merged") for texts in trained[kind]]
+    return {(method, f"target{n}"): texts for (_, method, n), texts in zip(order, noted, strict=True)}
+
+
 def test_no_module_is_trained_on_anybody_elses_records(run: Run) -> None:
     """Fails on the published code's bug, by which each user's module also sees all users before."""
     known = {user["user"]: words_of(user) for user in people()}
-    named = [f"{method}/target{number}" for method in (*OWN, "pooled", "pooled-few") for number in (0, 1)]
-    trained = dict(zip(named, run.prompts["own"], strict=True))
-    trained |= {f"adapt-merged/target{i}": texts for i, texts in enumerate(run.prompts["adapt-merged"])}
+    trained = of_method(run.prompts)
     selected = {unit: output for unit, output in journal(run).items() if unit == "select"}["select"][
         "selected"
     ]
-    for name, texts in trained.items():
-        method, target = name.split("/")
+    for (method, target), texts in trained.items():
         present = {user for user, words in known.items() if any(w in t for w in words for t in texts)}
         allowed = {target}
-        if method == "pooled":
+        if method in ("pooled", "pooled-stopped"):
             allowed |= {"sharer0", "sharer1"}
         if method == "pooled-few":
             allowed |= set(selected[target])
-        assert present == allowed, name
+        assert present == allowed, (method, target)
 
 
 def test_no_held_out_record_is_trained_on(run: Run) -> None:
@@ -134,6 +158,66 @@ def test_another_targets_history_changes_nothing(run: Run, tmp_path: Path) -> No
         for each in (run, again)
     )
     assert one == other
+
+
+def test_what_chose_the_epoch_is_neither_member_nor_non_member(run: Run) -> None:
+    """Fails where records that were set aside count as members, though nothing was trained on them."""
+    design = json.loads((run.folder / "run" / "evidence" / "design.json").read_text(encoding="utf-8"))
+    history = {user["id"]: user["records"] for user in design["users"]}
+    kept = json.loads((run.folder / "run" / "evidence" / "scores.json").read_text(encoding="utf-8"))
+    left_out = {"members": 0, "nonmembers": 0}
+    for method in (*OWN, *BOTH):
+        for target in ("target0", "target1"):
+            # The records are in the order of their dates, and the prompts that were trained on too.
+            held = journal(run).get(f"own/{method}/{target}", {}).get("held_out", 0)
+            held += journal(run)[f"deploy/{method}/{target}"]["aside"]
+            assert (held > 0) == (method in STOPPED), method
+            member = [record["member"] for record in history[target]]
+            cut = [n for n, one in enumerate(member) if one][-held] if held else len(member)
+            expected = {"members": sum(member[:cut]), "nonmembers": cut - sum(member[:cut])}
+            (found,) = (
+                m.n
+                for m in run.results.metrics
+                if (m.id, m.method, m.attack, m.subject, m.user)
+                == ("mia.auc", method, "reference", "target", target)
+            )
+            assert found is not None
+            assert {"members": found.members, "nonmembers": found.nonmembers} == expected, method
+            (rows,) = (
+                user["scores"]
+                for one in kept["sets"]
+                if (one["method"], one["attack"], one["subject"]) == (method, "reference", "target")
+                for user in one["users"]
+                if user["user"] == target
+            )
+            assert [[score is not None for score in row] for row in rows] == [
+                [n < cut for n in range(len(member))]
+            ]
+            if method == "oppu-stopped":
+                left_out["members"] += held
+                left_out["nonmembers"] += len(member) - cut - held
+    reasons = {gap.id: gap.reason for gap in run.results.coverage.partial if gap.id.endswith("/set aside")}
+    assert set(reasons) == {f"{method}/set aside" for method in STOPPED}
+    assert reasons["oppu-stopped/set aside"].startswith(f"{left_out['members']} records of the targets chose")
+    assert f"the {left_out['nonmembers']} held-out ones" in reasons["oppu-stopped/set aside"]
+
+
+def test_what_a_module_was_trained_on_is_what_counts_as_a_member(run: Run) -> None:
+    """For every method: a record stands in its training if and only if the audit calls it a member."""
+    texts = {user["user"]: {i["id"]: i["input"] for i in user["history"]} for user in people()}
+    design = json.loads((run.folder / "run" / "evidence" / "design.json").read_text(encoding="utf-8"))
+    records = {user["id"]: user["records"] for user in design["users"]}
+    kept = json.loads((run.folder / "run" / "evidence" / "scores.json").read_text(encoding="utf-8"))
+    trained = of_method(run.learnt)
+    for one in kept["sets"]:
+        if one["subject"] != "target" or one["attack"] != "reference":
+            continue
+        for user in one["users"]:
+            learnt = trained[one["method"], user["user"]]
+            for record, score in zip(records[user["user"]], user["scores"][0], strict=True):
+                seen = any(texts[user["user"]][record["id"]] in text for text in learnt)
+                if score is not None:
+                    assert seen == record["member"], one["method"]
 
 
 def test_membership_attacks_reach_every_trained_method(run: Run) -> None:
@@ -190,6 +274,19 @@ class TestRefusals:
         settings = ("sharers.per_target=2", "audit.controls=[base, without-sharer]")
         error = self.refused(tmp_path, ["pooled"], *settings)
         assert "without-sharer makes a merge again, and method pooled merges nobody's module" in str(error)
+
+    def test_a_method_that_leaves_a_record_out_of_its_training(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def fewer(context: TargetContext, settings: OppuMethod) -> list[Example]:
+            return own_examples(context, settings)[1:]
+
+        changed = {**owning.METHODS, "oppu": replace(owning.METHODS["oppu"], examples=fewer)}
+        monkeypatch.setattr(owning, "METHODS", changed)
+        monkeypatch.setenv("PRIME_AUDIT_CACHE", str(tmp_path / "cache"))
+        path = study(tmp_path, people(), ["base", "oppu"], controls=["base"])
+        with pytest.raises(ConfigError, match="one that is not trained on is no member"):
+            run_study(load_study(str(path)), tmp_path / "run")
 
     def test_pooling_needs_sharers(self, tmp_path: Path) -> None:
         write_users(tmp_path, *(user for user in people() if user["role"] != "sharer"))

@@ -79,10 +79,11 @@ def rating(text: str, gold: str) -> float:
         return 1.0 if abs(1 - float(gold)) > abs(5 - float(gold)) else 5.0
 
 
+@pytest.mark.parametrize("sets", [SETS // 4, pytest.param(SETS, marks=pytest.mark.long)])
 @pytest.mark.parametrize("name", LABELLED)
-def test_labels_and_ratings_equal_scikit_learn(name: str) -> None:
+def test_labels_and_ratings_equal_scikit_learn(name: str, sets: int) -> None:
     task, rng = TASKS[name], np.random.default_rng(1)
-    for _ in range(SETS // len(LABELLED)):
+    for _ in range(sets):
         size = int(rng.integers(1, 60))
         golds = [str(label) for label in rng.choice(task.labels, size=size)]
         said = outputs(task, golds, rng)
@@ -109,10 +110,11 @@ def texts(rng: Generator, size: int) -> list[str]:
     return [" ".join(rng.choice(WORDS, size=int(rng.integers(0, 9)))) for _ in range(size)]
 
 
-def test_plain_means_equal_rouge_score() -> None:
+@pytest.mark.parametrize("sets", [SETS // 4, pytest.param(SETS, marks=pytest.mark.long)])
+def test_plain_means_equal_rouge_score(sets: int) -> None:
     scorer = RougeScorer(["rouge1", "rougeL"], use_stemmer=False)
     rng = np.random.default_rng(2)
-    for _ in range(100):
+    for _ in range(sets):
         size = int(rng.integers(1, 20))
         golds, said = texts(rng, size), texts(rng, size)
         found = lamp_scores(TASKS["lamp-4"], dict(enumerate_ids(said)), dict(enumerate_ids(golds)))

@@ -25,6 +25,7 @@ def view(source: Source) -> dict[str, object] | None:
     return {
         "table": methods_table(source),
         "costs": _costs(source),
+        "effort": effort(source),
         "raw": _raw(source),
         "primary": source.primary,
         "more": len(source.attacks) - len(source.beside),
@@ -117,6 +118,40 @@ def _costs(source: Source) -> Table | None:
     )
     caption = "Costs per target, on average; seconds as they were on the machine of this run"
     return Table(caption, ("Method", *(words for _, words in COSTS), "seconds"), rows)
+
+
+def effort(source: Source) -> str:
+    """Say whether the methods that tune something compared equally many settings, as a fair comparison asks.
+
+    Args:
+        source: The run.
+
+    Returns:
+        One sentence; empty where the run states no costs.
+    """
+    found = [(source.metric("cost.settings", method.id), method.id) for method in source.shown]
+    known = [
+        (metric.value, name) for metric, name in found if metric is not None and metric.value is not None
+    ]
+    if not known:
+        return ""
+    tuned = sorted(pair for pair in known if pair[0])
+    if not tuned:
+        return "Here no method tunes anything, so all had the same effort: none."
+    (least, fewest), (most, name) = tuned[0], tuned[-1]
+    if len(tuned) == 1:
+        return f"Here {name} alone tunes ({_count(most)}); the others take their settings as given."
+    if least == most:
+        return f"Here each of the {len(tuned)} methods that tune compared {_count(most)}."
+    return (
+        f"Here the efforts of the {len(tuned)} methods that tune differ, from {_count(least)} ({fewest}) to "
+        f"{_count(most)} ({name}): read a gain of the latter with that in mind, or give both the same budget."
+    )
+
+
+def _count(settings: float) -> str:
+    text = number(settings, 0 if settings.is_integer() else 1)
+    return f"{text} setting{'' if settings == 1 else 's'}"
 
 
 def _seconds(source: Source, method: str) -> str:
