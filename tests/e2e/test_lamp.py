@@ -13,7 +13,7 @@ from prime_audit.cli.terminal import Terminal
 from prime_audit.data import FORMS
 from tests.lamp_files import questions, write_lamp, write_per_pcs, write_split
 from tests.loopback import serve_task, serving
-from tests.support import Finished, write_study
+from tests.support import Finished, user, write_study, write_users
 
 KINDS = {
     **dict.fromkeys(("lamp-1", "lamp-2", "lamp-2n"), "choice"),
@@ -72,11 +72,36 @@ def test_the_bundled_studies_are_valid_with_the_files_of_their_task(
     """Both sizes, with as many people as they ask for."""
     task = f"lamp-{number}"
     data = write_lamp(tmp_path / "lamp", task, targets=100, sharers=250, items=14)
-    for study, people in ((task, "200 public users, "), (f"{task}-small", "20 public users, 12 sharers, 6")):
+    sizes = {task: "100 targets, 200 public users", f"{task}-small": "12 sharers, 6 targets, 20 public users"}
+    for study, people in sizes.items():
         checked = run("validate", study, "--data", data)
         assert checked.code == 0, checked.stderr
         assert f"{study} is valid" in checked.stdout
         assert people in checked.stdout
+
+
+@pytest.mark.parametrize(
+    ("kind", "answers"),
+    [("choice", ["glad", "sad"]), ("number", ["0", "5", "10"]), ("text", ["a fine day", "a bad one"])],
+)
+def test_a_task_of_ones_own_is_evaluated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, answers: list[str]
+) -> None:
+    monkeypatch.setenv("PRIME_AUDIT_CACHE", str(tmp_path / "cache"))
+    labels = f"labels: {json.dumps(answers)}\n" if kind != "text" else ""
+    words = "instruction: Say how this {post} reads.\ninput_name: post\nanswer_name: mood\n"
+    (tmp_path / "mood.yaml").write_text(f"id: mood\nkind: {kind}\n{words}{labels}")
+    people = [user(name, "target" if name[0] == "t" else "sharer", records=8) for name in ("t0", "s0", "s1")]
+    for one in people:
+        for number, item in enumerate((*one["history"], *one["queries"])):
+            item["answer"] = answers[number % len(answers)]
+    write_users(tmp_path, *people)
+    data = {"path": str(tmp_path), "sharers": 2, "targets": 1}
+    study = load_study(write_study(tmp_path, task="mood.yaml", data=data))
+    results = evaluate(study, tmp_path / "run")
+    assert (results.status, results.study.task) == ("complete", "mood")
+    found = {metric.id for metric in results.metrics if metric.method == "uniform"}
+    assert {"mia.auc", *(f"utility.{name}" for name in RAW[kind])} <= found
 
 
 def test_methods_that_merge_are_refused_by_name_without_sharers(tmp_path: Path, run: Run) -> None:
