@@ -14,6 +14,7 @@ from attacks.base import ThreatModel
 from attacks.registry import PARTS
 from prime_audit.cli.app import main
 from prime_audit.config import BUILT_IN_ATTACKS, bundled_studies, load_study
+from tests.support import user, write_study, write_users
 
 
 def end(*args: str | Path) -> int:
@@ -191,3 +192,24 @@ def test_report_of_something_that_is_no_run(tmp_path: Path, capsys: pytest.Captu
     assert "no such run directory" in capsys.readouterr().err
     assert end("report", tmp_path) == 2
     assert "results.json" in capsys.readouterr().err
+
+
+def test_a_limit_counts_no_record_that_chose_when_training_stopped(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Fails where `validate` counts records that the audit compares with nothing."""
+    people = [user("t0", "target", records=40), user("s0"), user("s1")]
+    write_users(tmp_path, *people)
+    data = {"path": str(tmp_path), "sharers": 2, "targets": 1}
+    found = []
+    for stopping in ("", "early_stopping: true, held_out: 0.5"):
+        methods = ["base", yaml.safe_load(f"{{kind: oppu, {stopping}}}")]
+        rules = [{"metric": "mia.auc", "method": "oppu", "max": 0.6}]
+        study = write_study(tmp_path, data=data, methods=methods, gate={"rules": rules})
+        assert end("validate", study) == 4
+        found.append(re.search(r"there are (\d+) and (\d+)", capsys.readouterr().err))
+    whole, stopped = ([int(one) for one in match.groups()] for match in found if match)
+    assert sum(whole) == 40
+    # Half of the members, and the non-members of their time.
+    assert stopped[0] == whole[0] - round(0.5 * whole[0])
+    assert 0 < stopped[1] < whole[1]
