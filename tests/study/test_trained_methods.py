@@ -15,6 +15,7 @@ from prime_audit.errors import ConfigError
 from prime_audit.models import Encoded, Example, LanguageModel
 from prime_audit.modules import LoraModule, TrainingRecord, early_stopping, train_personal
 from prime_audit.modules.training import optimise
+from prime_audit.personalize import METHODS as KINDS
 from prime_audit.personalize import TargetContext, adapt_merged
 from prime_audit.personalize.trained import own_examples
 from prime_audit.results import Results
@@ -79,7 +80,7 @@ def run_once(folder: Path, users: Sequence[dict[str, Any]], methods: Sequence[An
             prompts[kind].append([f"{one.prompt}{one.completion}" for one in examples])
 
             def steps(lm: LanguageModel, encoded: Sequence[Encoded], *rest: Any) -> int:  # noqa: ANN401
-                learnt[kind].append([lm.tokenizer.decode(one.ids) for one in encoded])
+                learnt[kind].append([str(lm.tokenizer.decode(list(one.ids))) for one in encoded])
                 return optimise(lm, encoded, *rest)
 
             with pytest.MonkeyPatch.context() as inner:
@@ -281,7 +282,7 @@ class TestRefusals:
         def fewer(context: TargetContext, settings: OppuMethod) -> list[Example]:
             return own_examples(context, settings)[1:]
 
-        changed = {**owning.METHODS, "oppu": replace(owning.METHODS["oppu"], examples=fewer)}
+        changed = {**KINDS, "oppu": replace(KINDS["oppu"], examples=fewer)}
         monkeypatch.setattr(owning, "METHODS", changed)
         monkeypatch.setenv("PRIME_AUDIT_CACHE", str(tmp_path / "cache"))
         path = study(tmp_path, people(), ["base", "oppu"], controls=["base"])
