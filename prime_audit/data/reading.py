@@ -55,7 +55,7 @@ def read_dataset(config: DataConfig, task: Task) -> Dataset:
         "public": config.public,
     }
     for role, count in caps.items():
-        users = _capped(users, role, count, path)
+        users = _capped(users, role, count, path, notes)
     if faults.empty:
         notes.append(f"{plural(faults.empty, 'past item')} without text or answer left out")
     return make_dataset(task, shortened(users, config.max_input_words), notes)
@@ -254,15 +254,19 @@ def _is_questions(path: Path) -> bool:
     return path.name.endswith(lamp.QUESTIONS)
 
 
-def _capped(users: tuple[User, ...], role: Role, count: int | None, path: Path) -> tuple[User, ...]:
+def _capped(
+    users: tuple[User, ...], role: Role, count: int | None, path: Path, notes: list[str]
+) -> tuple[User, ...]:
     """Keep the first so many users of a role; to ask for more than there are is an error."""
     ids = [user.id for user in users if user.role == role]
     if count is None:
         return users
     key, noun = ("public", "public user") if role == "public" else (f"{role}s", role)
     if count > len(ids):
+        # Who is left out, and why; in LaMP's time split everybody is in both files.
+        left_out = "".join(f" ({note})" for note in notes)
         raise DataError(
-            f"{path}: data.{key} asks for {plural(count, noun)}, but there are {len(ids)}",
+            f"{path}: data.{key} asks for {plural(count, noun)}, but there are {len(ids)}{left_out}",
             hint=f"lower data.{key}, or set it to null for all of them",
         )
     dropped = set(ids[count:])

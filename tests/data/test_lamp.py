@@ -95,6 +95,9 @@ def test_nobody_shares_a_module_with_themselves(tmp_path: Path) -> None:
     data = load(folder)
     assert [u.id for u in data.sharers] == ["s1"]
     assert data.notes == ("1 candidate sharer left out: targets as well",)
+    said = r"asks for 2 sharers, but there are 1 \(1 candidate sharer left out: targets as well\)"
+    with pytest.raises(DataError, match=said):
+        load(folder, sharers=2)
 
 
 def test_a_history_is_what_all_profiles_of_a_person_share(tmp_path: Path) -> None:
