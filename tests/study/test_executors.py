@@ -11,9 +11,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
+from attacks import cosine_kernel
+from prime_audit.audit.linkage import as_change
 from prime_audit.config import load_study
 from prime_audit.core import Seeds, digest_folder
 from prime_audit.errors import ConfigError, DataError, IncompleteError, OutputError
@@ -382,3 +385,21 @@ def test_a_worker_that_does_not_see_a_folder_says_which_and_what_must_be_shared(
     with pytest.raises(OutputError, match="gone: this worker does not see the") as caught:
         Worker({**message, lacks: str(tmp_path / "gone")})
     assert "the data and the base model" in caught.value.hint
+
+
+def test_of_many_modules_only_some_are_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench, units = opened(tmp_path)
+    for unit in units:
+        if unit.stage in ("adapt", "train"):
+            unit.run({})
+    users = [user.id for user in bench.dataset.sharers]
+    whole = bench.modules_on_disk(users)
+    assert all(whole[user] is bench.module(user) for user in users)
+    monkeypatch.setattr("prime_audit.study.workbench._KEPT", 1)
+    some = bench.modules_on_disk(users)
+    assert [isinstance(some[user].factors, dict) for user in users] == [True, False, False]
+    assert [one.digest for one in some.values()] == [one.digest for one in whole.values()]
+    assert [one.origin for one in some.values()] == users
+    # What compares them finds the same, to the last bit.
+    kernels = [cosine_kernel([as_change(m) for m in modules.values()]) for modules in (whole, some)]
+    assert np.array_equal(*kernels)
