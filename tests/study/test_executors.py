@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -228,6 +229,43 @@ def test_ray_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch, tmp
     with pytest.raises(ConfigError, match="Ray is not installed") as caught:
         RayWorkers({"threads": 1, "out": str(tmp_path)}, 1, None)
     assert "prime-audit[ray]" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (ConnectionError("x"), "there is no Ray cluster at auto"),
+        # What Ray 2.60 raises on a machine that is too busy.
+        (Exception("The current node timed out\x1b[2J\nduring startup."), "be started: The current node"),
+    ],
+)
+def test_ray_that_does_not_come_up_is_told_of(
+    error: Exception, said: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def init(**options: object) -> None:
+        raise error
+
+    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(init=init))
+    with pytest.raises(OutputError, match=said) as caught:
+        RayWorkers({"threads": 1, "device": "cpu", "out": str(tmp_path)}, 1, "auto")
+    assert "\x1b" not in str(caught.value)
+
+
+def test_a_second_worker_starts_while_the_first_unit_runs(tmp_path: Path) -> None:
+    made = opened(tmp_path)
+    executor = processes(made)
+    assert isinstance(executor, Processes)
+    with closing(executor):
+        assert (executor.free, executor._idle) == (2, [])
+        executor.submit(made[1][0], {})
+        (ahead,) = executor._idle
+        assert executor.free == 1
+        ended = executor.wait()
+        assert ended.output is not None
+        executor.submit(made[1][1], {made[1][0].name: ended.output})
+        # No third one.
+        assert len(executor._idle) == 1
+    assert ahead._process.poll() is not None
 
 
 def test_a_directory_without_a_run_cannot_be_reused(tmp_path: Path) -> None:
