@@ -6,7 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from attacks.arrays import FloatArray
 from attacks.gram_fit import Grams
+
+# How many changes are set against all others at a time.
+_AT_ONCE = 64
 
 # A (rank, d_in) and B (d_out, rank).
 Factors = tuple[NDArray[np.floating], NDArray[np.floating]]
@@ -69,13 +73,25 @@ def inner_products(changes: Sequence[Change]) -> Grams:
         own = [changes[place].factors[layer] for place in held]
         a = np.concatenate([pair[0].astype(np.float64) for pair in own])
         b = np.concatenate([pair[1].astype(np.float64) for pair in own], axis=1)
-        owner = np.repeat(np.eye(len(own)), [len(pair[0]) for pair in own], axis=0)
         scale = np.array([changes[place].scaling for place in held])
-        blocks = owner.T @ ((b.T @ b) * (a @ a.T)) @ owner
-        table[np.ix_(held, held)] = blocks * np.outer(scale, scale)
+        sums = _block_sums(a, b, [len(pair[0]) for pair in own])
+        table[np.ix_(held, held)] = sums * np.outer(scale, scale)
         products.append(table)
         sizes.append(b.shape[0] * a.shape[1])
     return Grams(np.array(products), np.array(sizes, dtype=np.float64))
+
+
+def _block_sums(a: FloatArray, b: FloatArray, ranks: Sequence[int]) -> FloatArray:
+    """``⟨BᵢAᵢ, BⱼAⱼ⟩`` for factors that stand side by side, some rows at a time: the whole grows with N²."""
+    owner = np.repeat(np.eye(len(ranks)), ranks, axis=0)
+    ends = np.cumsum([0, *ranks])
+    rows = []
+    for first in range(0, len(ranks), _AT_ONCE):
+        last = min(first + _AT_ONCE, len(ranks))
+        part = slice(ends[first], ends[last])
+        products = (b[:, part].T @ b) * (a[part] @ a.T)
+        rows.append(owner[part, first:last].T @ products @ owner)
+    return np.concatenate(rows)
 
 
 def factor_products(changes: Sequence[Change]) -> tuple[Grams, Grams] | None:

@@ -1,6 +1,6 @@
 """The audit of one study: panels, metrics, curves and findings for every method and control."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from attacks import ATTACKS, Attack, missing
@@ -13,7 +13,7 @@ from prime_audit.audit.membership import (
     membership_metrics,
     why_undefined,
 )
-from prime_audit.audit.panel import Flips, Panel, Scored, build_panel
+from prime_audit.audit.panel import Attacked, Flips, Panel, Scored, attack_entry, panel_of
 from prime_audit.audit.verdict import (
     Key,
     TestKey,
@@ -29,6 +29,8 @@ from prime_audit.results import Curve, Distribution, Finding, Gap, Metric
 
 MERGED = {"targets": "merged"}
 CONTROL_BLIND = "control-blind"
+# By method or control; read anew each time that somebody goes through it, so that it need not be in memory.
+Evidences = Mapping[str, Iterable[Scored]]
 SECTIONS = ("methods", "alarms", "references", "counterfactuals")
 
 
@@ -62,10 +64,10 @@ class Subjects:
     """
 
     subject: str
-    methods: Mapping[str, Sequence[Scored]]
-    alarms: Mapping[str, Sequence[Scored]] = field(default_factory=dict)
-    references: Mapping[str, Sequence[Scored]] = field(default_factory=dict)
-    counterfactuals: Mapping[str, Sequence[Scored]] = field(default_factory=dict)
+    methods: Evidences
+    alarms: Evidences = field(default_factory=dict)
+    references: Evidences = field(default_factory=dict)
+    counterfactuals: Evidences = field(default_factory=dict)
     seen: Panel | str | None = None
 
 
@@ -94,14 +96,10 @@ def audit(
     tests: dict[str, dict[TestKey, Panel]] = {name: {} for name in SECTIONS}
     lacking: list[TestKey] = []
 
-    def build(scored: Sequence[Scored], attack: Attack) -> Panel:
-        return build_panel(scored, flips, attack, ATTACKS["loss"])
-
     for group in groups:
         sections = (group.methods, group.alarms, group.references, group.counterfactuals)
         for name, section in zip(SECTIONS, sections, strict=True):
-            panels = panels_of(tables, section, attack_ids, build)
-            _describe(tables, group.subject, section, panels, flips, primary)
+            panels = _attack_section(tables, group.subject, section, flips, attack_ids, primary)
             tests[name] |= {(group.subject, *key): panel for key, panel in panels.items()}
         lacking += [(group.subject, *key) for key in tables.lacking if key[0] in group.methods]
         tables.metrics += _retained(tests, group.subject, primary)
@@ -115,23 +113,32 @@ def audit(
     return tables
 
 
-def _describe(
+def _attack_section(
     tables: AuditTables,
     subject: str,
-    section: Mapping[str, Sequence[Scored]],
-    panels: Mapping[Key, Panel],
+    section: Evidences,
     flips: Flips,
+    attack_ids: Sequence[str],
     primary: str,
-) -> None:
-    """Adds metrics, curves and distributions of every method and attack of a section."""
-    for (method, attack), panel in panels.items():
-        audited = Audited(method, attack_of(attack), subject, panel.oriented)
-        tables.run.append((method, attack))
-        tables.metrics += membership_metrics(audited, panel, per_user=attack == primary)
-        kept = [entry for entry in section[method] if not missing(audited.attack, entry.evidence)]
-        tables.metrics += _merged_only(audited, kept, flips)
-        tables.curves += [found for found in [curve(audited, panel)] if found]
-        tables.distributions += [found for found in [distribution(audited, panel)] if found]
+) -> dict[Key, Panel]:
+    """Attacks a section's methods one after the other; adds metrics, curves and distributions of each."""
+
+    def ask(entry: Scored, attack: Attack) -> list[Attacked]:
+        return attack_entry(entry, flips, attack, ATTACKS["loss"])
+
+    panels = {}
+    for method, scored in section.items():
+        for name, rows in attack_method(tables, method, scored, attack_ids, ask).items():
+            attack = attack_of(name)
+            panel = panel_of(rows, flips, attack)
+            audited = Audited(method, attack, subject, panel.oriented)
+            tables.run.append((method, name))
+            tables.metrics += membership_metrics(audited, panel, per_user=name == primary)
+            tables.metrics += _merged_only(audited, rows, flips)
+            tables.curves += [found for found in [curve(audited, panel)] if found]
+            tables.distributions += [found for found in [distribution(audited, panel)] if found]
+            panels[method, name] = panel
+    return panels
 
 
 def _retained(tests: Mapping[str, Mapping[TestKey, Panel]], subject: str, primary: str) -> list[Metric]:
@@ -199,37 +206,43 @@ def _judge(
     tables.findings += counterfactual_findings(tested["counterfactuals"])
 
 
-def panels_of(
+def attack_method(
     tables: AuditTables,
-    section: Mapping[str, Sequence[Scored]],
+    method: str,
+    scored: Iterable[Scored],
     attack_ids: Sequence[str],
-    build: Callable[[Sequence[Scored], Attack], Panel],
-) -> dict[Key, Panel]:
-    """Builds the panels of a section.
+    ask: Callable[[Scored, Attack], list[Attacked]],
+) -> dict[str, list[Attacked]]:
+    """Has every attack score a method's records; the evidence is gone through once, model by model.
 
     Args:
         tables: Gets to know which attacks lack the evidence that they need, for all models or for some.
-        section: Evidence per method or control.
+        method: The method or control.
+        scored: Evidence about it, which is not kept.
         attack_ids: The attacks.
-        build: Makes a panel of the entries that hold what an attack needs.
+        ask: Has an attack score an entry that holds what it needs.
 
     Returns:
-        Panels by method and attack.
+        What the attacks say, for those that could score anything.
     """
-    panels = {}
-    for method, scored in section.items():
+    rows: dict[str, list[Attacked]] = {name: [] for name in attack_ids}
+    lacking: dict[str, set[str]] = {name: set() for name in attack_ids}
+    targets = set()
+    for entry in scored:
+        targets.add(entry.target)
         for name in attack_ids:
             attack = attack_of(name)
-            lacking = {part for entry in scored for part in missing(attack, entry.evidence)}
-            kept = [entry for entry in scored if not missing(attack, entry.evidence)]
-            if not kept:
-                tables.lacking[method, name] = tuple(sorted(lacking))
-                continue
-            panels[method, name] = build(kept, attack)
-            some, every = (len({entry.target for entry in entries}) for entries in (kept, scored))
-            if some < every:
-                tables.partial[method, name] = (some, every)
-    return panels
+            if parts := missing(attack, entry.evidence):
+                lacking[name].update(parts)
+            else:
+                rows[name] += ask(entry, attack)
+    for name in attack_ids:
+        reached = len({row.target for row in rows[name]})
+        if not reached:
+            tables.lacking[method, name] = tuple(sorted(lacking[name]))
+        elif reached < len(targets):
+            tables.partial[method, name] = (reached, len(targets))
+    return {name: found for name, found in rows.items() if found}
 
 
 def attack_of(name: str) -> Attack:
@@ -237,13 +250,12 @@ def attack_of(name: str) -> Attack:
     return BLIND if name == BLIND.id else ATTACKS[name]
 
 
-def _merged_only(audited: Audited, scored: Sequence[Scored], flips: Flips) -> list[Metric]:
+def _merged_only(audited: Audited, rows: Sequence[Attacked], flips: Flips) -> list[Metric]:
     """The same figures over the merged pairs alone: no fall-back to the base, and a weight other than 0."""
-    merged = [entry for entry in scored if entry.merged]
-    if len(merged) == len(scored) or not merged:
+    merged = [row for row in rows if row.merged]
+    if len(merged) == len(rows) or not merged:
         return []
-    panel = build_panel(merged, flips, audited.attack, ATTACKS["loss"])
-    metrics = membership_metrics(audited, panel, per_user=False)
+    metrics = membership_metrics(audited, panel_of(merged, flips, audited.attack), per_user=False)
     return [metric.model_copy(update={"slice": MERGED}) for metric in metrics]
 
 

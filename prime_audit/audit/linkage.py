@@ -1,6 +1,10 @@
 """Linkage as metrics: which sharers' modules are in an adapter, and with which coefficients."""
 
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
 
 from attacks import Change, Linkage, Linked
 from attacks.gram_fit import RIDGE
@@ -11,9 +15,26 @@ from prime_audit.results import CI, AttackInfo, Metric, N
 LINKAGE: Final = "linkage"
 
 
+class _Arrays(Mapping[str, tuple[NDArray[np.float32], NDArray[np.float32]]]):
+    """A module's factors as arrays; those that lie on disk are read when they are asked for."""
+
+    def __init__(self, module: LoraModule) -> None:
+        self._factors = module.factors
+
+    def __getitem__(self, layer: str) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        a, b = self._factors[layer]
+        return a.numpy(), b.numpy()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._factors)
+
+    def __len__(self) -> int:
+        return len(self._factors)
+
+
 def as_change(module: LoraModule) -> Change:
     """Returns a module as the attacks on adapters read it; nothing is copied."""
-    return Change({layer: (a.numpy(), b.numpy()) for layer, (a, b) in module.factors.items()}, module.scaling)
+    return Change(_Arrays(module), module.scaling)
 
 
 def linkage_info(linked: Linkage) -> AttackInfo:

@@ -1,6 +1,6 @@
 """From evidence to panels: each user's records with their scores against every target that holds the user."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -84,7 +84,130 @@ class Panel:
         return self.scored >= 0.5 * self.attempted > 0
 
 
-def build_panel(scored: Sequence[Scored], flips: Flips, attack: Attack, loss: Attack) -> Panel:
+@dataclass(frozen=True, eq=False)
+class Attacked:
+    """What one attack says of one subject's records under one deployed model; it holds no evidence.
+
+    Attributes:
+        target: The target that the model is deployed for.
+        subject: Whose records they are.
+        scores: ``(n,)`` of the records that have enough scored tokens.
+        usable: ``(N,)`` which of all records those are.
+        attempted: How many records are compared; those that chose what is deployed are not.
+        merged: False if nothing of the subject is in what was deployed.
+        negative: Whether the subject's merge weight is negative.
+        alike: How much the ranks are those of the loss attack, from 0 to 1; None where that says nothing.
+        backed_off: ``(n,)`` which scores are another attack's; None where the attack never takes one.
+    """
+
+    target: str
+    subject: str
+    scores: NDArray[np.float64]
+    usable: NDArray[np.bool_]
+    attempted: int
+    merged: bool
+    negative: bool
+    alike: float | None
+    backed_off: NDArray[np.bool_] | None
+
+
+def attack_entry(entry: Scored, flips: Flips, attack: Attack, loss: Attack) -> list[Attacked]:
+    """Scores the records that one deployed model was asked about.
+
+    Args:
+        entry: The evidence.
+        flips: Coin flips of each subject's history, in evidence order.
+        attack: The attack.
+        loss: The loss attack, which others are compared with.
+
+    Returns:
+        What it says of each subject.
+    """
+    return [
+        attack_subject(entry, subject, part, attack, loss, sign, compared)
+        for subject, sign, part, compared in _by_subject(entry, flips)
+    ]
+
+
+def attack_subject(
+    entry: Scored,
+    subject: str,
+    part: Evidence,
+    attack: Attack,
+    loss: Attack,
+    sign: int = 1,
+    compared: NDArray[np.bool_] | None = None,
+) -> Attacked:
+    """Scores one subject's records.
+
+    Args:
+        entry: What the model was asked about.
+        subject: The subject.
+        part: The evidence about the subject's records.
+        attack: The attack.
+        loss: The loss attack, which others are compared with.
+        sign: Sign of the subject's merge weight; a negative one turns a leak over.
+        compared: ``(N,)`` as in `Scored`, for these records.
+
+    Returns:
+        What the attack says of the subject.
+    """
+    asked = np.ones(len(part), dtype=np.bool_) if compared is None else compared
+    mask = usable(attack, part) & asked
+    kept = part.take(np.flatnonzero(mask))
+    scores = _turned(attack.score(kept), 1 if attack.oriented else sign)
+    ranked = attack.id != loss.id and len(scores) > 1
+    return Attacked(
+        target=entry.target,
+        subject=subject,
+        scores=scores,
+        usable=mask,
+        attempted=int(asked.sum()),
+        merged=entry.merged,
+        negative=sign < 0,
+        alike=same_ranks(scores, _turned(loss.score(kept), sign)) if ranked else None,
+        backed_off=None if attack.backs_off is None else attack.backs_off(kept),
+    )
+
+
+def panel_of(rows: Sequence[Attacked], flips: Flips, attack: Attack) -> Panel:
+    """Groups the scores of one attack on one method by user.
+
+    Args:
+        rows: What it says, target after target.
+        flips: Coin flips of each subject's history.
+        attack: The attack.
+
+    Returns:
+        The panel; a user's rows are its targets, in the order of ``rows``.
+    """
+    scores: dict[str, list[NDArray[np.float64]]] = {}
+    masks = {row.subject: row.usable for row in rows}
+    for row in rows:
+        scores.setdefault(row.subject, []).append(row.scores)
+    backed = [row.backed_off for row in rows if row.backed_off is not None]
+    users = tuple(
+        UserScores(user=user, member=flips[user][masks[user]], scores=np.vstack(values))
+        for user, values in sorted(scores.items())
+    )
+    return Panel(
+        users=users,
+        attempted=sum({row.subject: row.attempted for row in rows}.values()),
+        scored=sum(int(mask.sum()) for mask in masks.values()),
+        oriented=not attack.oriented and any(row.negative for row in rows),
+        copies_loss=copies_loss(rows),
+        backed_off=float(np.concatenate(backed).mean()) if backed else 0.0,
+        places=tuple(np.flatnonzero(masks[user.user]) for user in users),
+    )
+
+
+def copies_loss(rows: Sequence[Attacked]) -> bool:
+    """Returns whether an attack ranks at least 99 % of the records as the loss attack does."""
+    alike = [row.alike for row in rows if row.alike is not None]
+    return bool(alike) and float(np.mean(alike)) >= 0.99
+
+
+def build_panel(scored: Iterable[Scored], flips: Flips, attack: Attack, loss: Attack) -> Panel:
     """Scores every record with one attack and groups the scores by user.
 
     Args:
@@ -96,35 +219,8 @@ def build_panel(scored: Sequence[Scored], flips: Flips, attack: Attack, loss: At
     Returns:
         The panel; a user's rows are its targets, in the order of ``scored``.
     """
-    rows: dict[str, list[NDArray[np.float64]]] = {}
-    masks: dict[str, NDArray[np.bool_]] = {}
-    attempted: dict[str, int] = {}
-    alike: list[float] = []
-    backed: list[NDArray[np.bool_]] = []
-    for entry in scored:
-        for subject, sign, part, compared in _by_subject(entry, flips):
-            mask = usable(attack, part) & compared
-            masks[subject], attempted[subject] = mask, int(compared.sum())
-            kept = part.take(np.flatnonzero(mask))
-            scores = _turned(attack.score(kept), 1 if attack.oriented else sign)
-            rows.setdefault(subject, []).append(scores)
-            if attack.backs_off is not None:
-                backed.append(attack.backs_off(kept))
-            if attack.id != loss.id and len(scores) > 1:
-                alike.append(same_ranks(scores, _turned(loss.score(kept), sign)))
-    users = tuple(
-        UserScores(user=user, member=flips[user][masks[user]], scores=np.vstack(values))
-        for user, values in sorted(rows.items())
-    )
-    return Panel(
-        users=users,
-        attempted=sum(attempted.values()),
-        scored=sum(int(mask.sum()) for mask in masks.values()),
-        oriented=not attack.oriented and any(sign < 0 for entry in scored for sign in entry.signs),
-        copies_loss=bool(alike) and float(np.mean(alike)) >= 0.99,
-        backed_off=float(np.concatenate(backed).mean()) if backed else 0.0,
-        places=tuple(np.flatnonzero(masks[user.user]) for user in users),
-    )
+    rows = [row for entry in scored for row in attack_entry(entry, flips, attack, loss)]
+    return panel_of(rows, flips, attack)
 
 
 def _turned(scores: NDArray[np.float64], sign: int) -> NDArray[np.float64]:

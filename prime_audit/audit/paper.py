@@ -13,12 +13,12 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from attacks import ATTACKS, Attack, usable
-from attacks.statistics import UserScores, same_ranks
-from prime_audit.audit.audit import CONTROL_BLIND, AuditTables, Subjects, panels_of
+from attacks import ATTACKS, Attack
+from attacks.statistics import UserScores
+from prime_audit.audit.audit import CONTROL_BLIND, AuditTables, Subjects, attack_method
 from prime_audit.audit.lists import ListedPanels, audit_lists
-from prime_audit.audit.panel import Panel, Scored
-from prime_audit.audit.verdict import untested
+from prime_audit.audit.panel import Attacked, Panel, Scored, attack_subject, copies_loss
+from prime_audit.audit.verdict import Key, untested
 from prime_audit.core import Seeds
 from prime_audit.results import Gap
 
@@ -51,11 +51,12 @@ def audit_paper(
         Metrics, curves, distributions, and findings that speak of a difference.
     """
     gathered = AuditTables()
-
-    def build(scored: Sequence[Scored], attack: Attack) -> Panel:
-        return paper_panel(scored, selected, attack)
-
-    panels = [panels_of(gathered, section, attack_ids, build) for section in (group.methods, group.alarms)]
+    panels: list[dict[Key, Panel]] = []
+    for section in (group.methods, group.alarms):
+        panels.append({})
+        for method, scored in section.items():
+            found = attack_method(gathered, method, scored, attack_ids, _unturned)
+            panels[-1] |= {(method, name): paper_panel(rows, selected) for name, rows in found.items()}
     blind = seen if isinstance(seen, Panel) else None
     listed = ListedPanels(methods=panels[0], alarms=panels[1], seen=blind)
     why = seen if isinstance(seen, str) else "there is no blind control to set it against"
@@ -70,44 +71,40 @@ def audit_paper(
     return tables
 
 
-def paper_panel(scored: Sequence[Scored], selected: Selected, attack: Attack) -> Panel:
-    """Scores the pool's records under each target's merge.
+def _unturned(entry: Scored, attack: Attack) -> list[Attacked]:
+    """The scores as they are, whatever the sign of the weight: members are those with any weight at all."""
+    (sharer,) = entry.subjects
+    return [attack_subject(entry, sharer, entry.evidence, attack, ATTACKS["loss"])]
+
+
+def paper_panel(rows: Sequence[Attacked], selected: Selected) -> Panel:
+    """Puts what an attack says of the pool's records together by target.
 
     Args:
-        scored: An entry per target and sharer.
+        rows: By target and sharer.
         selected: By target the sharers that its merge is made of.
-        attack: The attack.
 
     Returns:
         The panel; its users are the targets, and the records of one target are those of the whole pool.
         Each of them is counted once, and no interval is given.
     """
-    rows: dict[str, list[NDArray[np.float64]]] = {}
+    scores: dict[str, list[NDArray[np.float64]]] = {}
     flags: dict[str, list[NDArray[np.bool_]]] = {}
-    counted: dict[str, NDArray[np.bool_]] = {}
-    alike = []
-    for entry in scored:
-        mask = usable(attack, entry.evidence)
-        evidence = entry.evidence.take(np.flatnonzero(mask))
-        scores = attack.score(evidence)
-        rows.setdefault(entry.target, []).append(scores)
-        (sharer,) = entry.subjects
-        counted[sharer] = mask
-        inside = sharer in selected[entry.target]
-        flags.setdefault(entry.target, []).append(np.full(len(scores), inside))
-        if attack.id != "loss" and len(scores) > 1:
-            alike.append(same_ranks(scores, ATTACKS["loss"].score(evidence)))
+    counted = {row.subject: row.usable for row in rows}
+    for row in rows:
+        scores.setdefault(row.target, []).append(row.scores)
+        inside = row.subject in selected[row.target]
+        flags.setdefault(row.target, []).append(np.full(len(row.scores), inside))
     users = tuple(
         UserScores(target, np.concatenate(flags[target]), np.concatenate(parts)[None])
-        for target, parts in rows.items()
+        for target, parts in scores.items()
     )
-    copies = bool(alike) and float(np.mean(alike)) >= 0.99
     every = np.concatenate(list(counted.values()))
     return Panel(
         users,
         attempted=len(every),
         scored=int(every.sum()),
         oriented=False,
-        copies_loss=copies,
+        copies_loss=copies_loss(rows),
         no_interval=SAME_RECORDS,
     )

@@ -21,6 +21,8 @@ ADAPTER: Final = "adapter"
 POOL: Final = "pool"
 _MODE: Final = "give --adapter DIR and --pool DIR, a folder with one candidate adapter per sub-folder"
 _SHOWN: Final = 5
+# How many candidates are in memory at a time; a layer of the others is read when it is compared.
+_IN_MEMORY: Final = 16
 _PACKAGES: Final = ("torch", "safetensors", "numpy", "scipy")
 
 
@@ -106,7 +108,7 @@ def read_pool(adapter: Path, pool: Path) -> Pool:
     """
     module = read_module(adapter)
     places = find_adapters(pool)
-    candidates = read_each(places, None)
+    candidates = read_each(places, None, in_memory=_IN_MEMORY)
     _check_changes("the adapter", adapter, module)
     for name, candidate in candidates.items():
         folder = places.folders[name]

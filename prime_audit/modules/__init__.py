@@ -9,7 +9,7 @@ from prime_audit.modules.early_stopping import (
     write_record,
 )
 from prime_audit.modules.export import export, truncation_error
-from prime_audit.modules.files import read_module, write_module
+from prime_audit.modules.files import open_module, read_module, write_module
 from prime_audit.modules.gates import GateSettings, read_gates, train_gates, write_gates
 from prime_audit.modules.gradients import gradient_norms
 from prime_audit.modules.inner_products import gram, is_weighted_sum, merge_norm
@@ -33,6 +33,7 @@ __all__ = [
     "is_weighted_sum",
     "merge_norm",
     "merged_into",
+    "open_module",
     "promised",
     "read_gates",
     "read_guarantee",

@@ -2,12 +2,12 @@
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, TypeGuard, TypeVar
 
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
@@ -15,7 +15,7 @@ from torch import Tensor
 from prime_audit.core import atomic_dir, atomic_write_bytes, printable, read_json, write_json
 from prime_audit.errors import ModelError, OutputError
 from prime_audit.models import LanguageModel
-from prime_audit.modules.lora import Factors, LoraModule, check_fit, factors_from_state
+from prime_audit.modules.lora import Factors, LoraModule, check_fit, factors_from_state, layer_of
 
 _Number = TypeVar("_Number", int, float)
 _WEIGHTS: Final = "adapter_model.safetensors"
@@ -91,10 +91,35 @@ def read_module(folder: Path, lm: LanguageModel | None = None, within: Path | No
             f"module {folder}: {len(broken)} layers hold NaN or infinity, such as {broken[0]}",
             hint="the training diverged or the file is damaged",
         )
-    module = _with_one_scaling(config, factors, folder)
+    fold = _Folding(config, folder)
+    module = replace(fold.nominal, factors={name: fold(name, pair) for name, pair in factors.items()})
     if lm is not None:
         _check_fit(module, lm)
     return module
+
+
+def open_module(folder: Path, lm: LanguageModel | None = None, within: Path | None = None) -> LoraModule:
+    """Reads and checks an adapter as `read_module` does, and keeps none of its factors in memory.
+
+    For whoever looks at one layer of very many modules after the other.
+
+    Args:
+        folder: As for `read_module`.
+        lm: As for `read_module`.
+        within: As for `read_module`.
+
+    Returns:
+        The module; a layer's factors are read from its file each time that they are asked for.
+
+    Raises:
+        ModelError: As for `read_module`; also later, where the file has gone or was changed.
+        DataError: Its configuration is no valid JSON.
+    """
+    module = read_module(folder, lm, within)
+    config = read_json(folder / _CONFIG)
+    if not isinstance(config, dict):
+        raise _changed(folder)
+    return replace(module, factors=_OnDisk(folder, tuple(module.factors), _Folding(config, folder)))
 
 
 def write_module(module: LoraModule, folder: Path, base_name: str) -> None:
@@ -196,40 +221,79 @@ def _tensors(folder: Path) -> dict[str, Tensor]:
         raise ModelError(f"module {folder}: {_WEIGHTS} cannot be read", hint="the file is damaged") from error
 
 
-def _with_one_scaling(config: Mapping[str, Any], factors: Mapping[str, Factors], folder: Path) -> LoraModule:
-    """Folds the layers' own scalings into B."""
-    rank, alpha = config.get("r"), config.get("lora_alpha")
-    if not _is_rank(rank) or not _is_number(alpha):
-        raise ModelError(
-            f"module {folder}: {_CONFIG} has no usable r or lora_alpha", hint="save the adapter again"
+class _Folding:
+    """Folds the layers' own scalings into B, so that the nominal module's holds for all."""
+
+    def __init__(self, config: Mapping[str, Any], folder: Path) -> None:
+        self._folder = folder
+        rank, alpha = config.get("r"), config.get("lora_alpha")
+        if not _is_rank(rank) or not _is_number(alpha):
+            raise ModelError(
+                f"module {folder}: {_CONFIG} has no usable r or lora_alpha", hint="save the adapter again"
+            )
+        self._ranks = _patterns(config, "rank_pattern", _is_rank, folder)
+        self._alphas = _patterns(config, "alpha_pattern", _is_number, folder)
+        self._rank, self._alpha = rank, alpha
+        self.nominal = LoraModule(
+            rank=rank,
+            alpha=float(alpha),
+            rslora=bool(config.get("use_rslora")),
+            factors={},
+            origin=str(folder),
         )
-    ranks = _patterns(config, "rank_pattern", _is_rank, folder)
-    alphas = _patterns(config, "alpha_pattern", _is_number, folder)
-    nominal = LoraModule(
-        rank=rank,
-        alpha=float(alpha),
-        rslora=bool(config.get("use_rslora")),
-        factors={},
-        origin=str(folder),
-    )
-    if alpha == 0 and any(alphas.values()):
-        # A ratio to zero folds nothing; any other alpha does.
-        nominal = replace(nominal, alpha=float(rank))
-    folded: dict[str, Factors] = {}
-    for name, (a, b) in factors.items():
-        own = replace(
-            nominal, rank=_by_pattern(ranks, name, rank), alpha=float(_by_pattern(alphas, name, alpha))
-        )
+        if alpha == 0 and any(self._alphas.values()):
+            # A ratio to zero folds nothing; any other alpha does.
+            self.nominal = replace(self.nominal, alpha=float(rank))
+
+    def __call__(self, name: str, pair: Factors) -> Factors:
+        a, b = pair
+        rank = _by_pattern(self._ranks, name, self._rank)
+        own = replace(self.nominal, rank=rank, alpha=float(_by_pattern(self._alphas, name, self._alpha)))
         if a.shape[0] != own.rank:
             raise ModelError(
-                f"module {folder}: layer {name} has rank {a.shape[0]}, its configuration says {own.rank}",
+                f"module {self._folder}: layer {name} has rank {a.shape[0]}, "
+                f"its configuration says {own.rank}",
                 hint="configuration and weights belong to different adapters",
             )
-        if own.scaling == nominal.scaling:
-            folded[name] = (a, b)
-        else:
-            folded[name] = (a, b * (own.scaling / nominal.scaling))
-    return replace(nominal, factors=folded)
+        if own.scaling == self.nominal.scaling:
+            return (a, b)
+        return (a, b * (own.scaling / self.nominal.scaling))
+
+
+class _OnDisk(Mapping[str, Factors]):
+    """The factors of an adapter that was found to be sound, layer by layer from its file."""
+
+    def __init__(self, folder: Path, layers: tuple[str, ...], fold: _Folding) -> None:
+        self._folder = folder
+        self._layers = layers
+        self._fold = fold
+
+    def __getitem__(self, name: str) -> Factors:
+        if name not in self._layers:
+            raise KeyError(name)
+        try:
+            with safe_open(self._folder / _WEIGHTS, framework="pt") as file:
+                own = [key for key in file.keys() if layer_of(key) == name]
+                state = {key: file.get_tensor(key) for key in own}
+                pair = factors_from_state(state, f"module {self._folder}")[name]
+        except (SafetensorError, OSError, ModelError) as error:
+            raise _changed(self._folder) from error
+        if not all(bool(part.isfinite().all()) for part in pair):
+            raise _changed(self._folder)
+        return self._fold(name, pair)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._layers)
+
+    def __len__(self) -> int:
+        return len(self._layers)
+
+
+def _changed(folder: Path) -> ModelError:
+    return ModelError(
+        f"module {folder}: it was changed or removed while it was in use",
+        hint="leave modules alone while a command runs; the same command again",
+    )
 
 
 def _patterns(

@@ -227,6 +227,11 @@ def _shape(pair: tuple[int, int]) -> str:
     return f"{pair[0]} x {pair[1]}"
 
 
+def layer_of(key: str) -> str:
+    """Returns the layer of a tensor in a state dict in PEFT's naming; empty if it is no factor."""
+    return key.removeprefix("base_model.model.").rpartition(".lora_")[0]
+
+
 def factors_from_state(state: Mapping[str, Tensor], where: str) -> dict[str, Factors]:
     """Pairs the factors of a state dict in PEFT's naming.
 
@@ -242,7 +247,7 @@ def factors_from_state(state: Mapping[str, Tensor], where: str) -> dict[str, Fac
     """
     halves: dict[str, dict[str, Tensor]] = {}
     for key, tensor in state.items():
-        layer, _, kind = key.removeprefix("base_model.model.").rpartition(".lora_")
+        layer, kind = layer_of(key), key.rpartition(".lora_")[2]
         if not layer or kind not in ("A.weight", "B.weight"):
             raise ModelError(
                 f"{where}: {key} is no plain LoRA factor", hint="only plain LoRA adapters are read"

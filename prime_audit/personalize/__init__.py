@@ -13,7 +13,7 @@ from prime_audit.personalize.representatives import representatives
 from prime_audit.personalize.search import check_budget
 from prime_audit.personalize.search_log import SearchLog
 from prime_audit.personalize.selection import history_embedding, nearest
-from prime_audit.personalize.starts import least_starts
+from prime_audit.personalize.starts import most_starts
 from prime_audit.personalize.trained import resolved, stopping_of
 from prime_audit.personalize.types import (
     Calibration,
@@ -44,7 +44,7 @@ __all__ = [
     "check_budget",
     "checked",
     "history_embedding",
-    "least_starts",
+    "most_starts",
     "nearest",
     "personalize",
     "predict_with",

@@ -8,7 +8,7 @@ from typing import Final
 from prime_audit.core import check_id, default_store, inside, read_json
 from prime_audit.errors import DataError, ModelError, PrimeAuditError
 from prime_audit.models import LanguageModel
-from prime_audit.modules import LoraModule, read_module
+from prime_audit.modules import LoraModule, open_module, read_module
 
 CONFIG: Final = "adapter_config.json"
 WEIGHTS: Final = "adapter_model.safetensors"
@@ -118,12 +118,15 @@ def read_adapters(found: Adapters, base: LanguageModel) -> dict[str, LoraModule]
     return modules
 
 
-def read_each(found: Adapters, base: LanguageModel | None) -> dict[str, LoraModule]:
+def read_each(
+    found: Adapters, base: LanguageModel | None, in_memory: int | None = None
+) -> dict[str, LoraModule]:
     """Reads every sharer's PEFT adapter, whether or not they can be merged with one another.
 
     Args:
         found: Where they lie.
         base: The base that all adapters were trained on, to check the shapes against; None checks none.
+        in_memory: How many may be in memory; of the others a layer is read when it is looked at. None: all.
 
     Returns:
         The modules by sharer, sorted by name.
@@ -135,9 +138,11 @@ def read_each(found: Adapters, base: LanguageModel | None) -> dict[str, LoraModu
     folder, names = found.root, list(found.folders)
     modules: dict[str, LoraModule] = {}
     faults: list[PrimeAuditError] = []
-    for name, path in found.folders.items():
+    for place, (name, path) in enumerate(found.folders.items()):
         try:
-            modules[name] = _read(folder, path, base)
+            _check_files(folder, path)
+            read = read_module if in_memory is None or place < in_memory else open_module
+            modules[name] = read(path, base, within=folder)
         except (DataError, ModelError) as error:
             faults.append(error)
     if len(faults) == 1:
@@ -177,7 +182,7 @@ def _sharers(folder: Path) -> list[str]:
     return names
 
 
-def _read(folder: Path, path: Path, base: LanguageModel | None) -> LoraModule:
+def _check_files(folder: Path, path: Path) -> None:
     for part in (path, path / CONFIG, path / WEIGHTS):
         try:
             inside(folder, part.absolute())
@@ -193,7 +198,6 @@ def _read(folder: Path, path: Path, base: LanguageModel | None) -> LoraModule:
             hint="convert it where you trust it: "
             "PeftModel.from_pretrained(base, folder).save_pretrained(new_folder)",
         )
-    return read_module(path, base, within=folder)
 
 
 def _refuse_twins(modules: Mapping[str, LoraModule]) -> None:

@@ -33,7 +33,7 @@ from prime_audit.personalize.output import check_out, write_output
 from prime_audit.personalize.prime import split_history
 from prime_audit.personalize.record import Deployed, Measured, Record
 from prime_audit.personalize.search import check_budget
-from prime_audit.personalize.starts import least_starts
+from prime_audit.personalize.starts import most_starts
 from prime_audit.personalize.types import Method, Personalisation, TargetContext, predict_with
 from prime_audit.utility import score
 
@@ -177,7 +177,7 @@ def check_search(settings: MethodSettings, sharers: int) -> None:
         ConfigError: The budget is too small; the text says what would do.
     """
     if isinstance(settings, PrimeMethod):
-        starts = least_starts(settings.starts, sharers)
+        starts = most_starts(settings.starts, sharers)
         check_budget(settings.optimiser, settings.budget, settings.population, sharers, starts)
     elif isinstance(settings, LoraHubMethod):
         check_budget(settings.optimiser, settings.budget, None, sharers)

@@ -40,19 +40,21 @@ def start_points(
     return np.stack(list(distinct.values())) if distinct else np.empty((0, mixture.dimension))
 
 
-def least_starts(names: Sequence[Start], sharers: int) -> int:
-    """Returns how many start points there are at least, whatever the similarities.
+def most_starts(names: Sequence[Start], sharers: int) -> int:
+    """Returns how many start points there are, before similarities and modules are known.
 
     Args:
         names: As for `start_points`.
         sharers: Number of sharers.
 
     Returns:
-        The number of distinct points; 1/N and the weights by similarity count as one, since they may agree.
+        The number of distinct points; one more than in the end if 1/N and the weights by similarity agree.
     """
-    count = ("base" in names) + (sharers if "sharers" in names else 0)
-    fixed = "sharers" in names and sharers == 1
-    return count + (not fixed and ("uniform" in names or "similarity" in names))
+    weighted = ("uniform" in names) + ("similarity" in names)
+    if sharers == 1:
+        # Alone, a sharer has the weight 1 in each of them.
+        return ("base" in names) + ("sharers" in names or weighted > 0)
+    return ("base" in names) + (sharers if "sharers" in names else 0) + weighted
 
 
 def similarity_weights(context: TargetContext, temperature: float) -> tuple[float, ...]:

@@ -44,7 +44,7 @@ def read_modules(bench: Workbench) -> Output:
         ``found``: by attribute what was found; ``skipped`` with the reasons where nothing is defined.
     """
     users = [sharer.id for sharer in bench.dataset.sharers]
-    kernel = cosine_kernel([as_change(bench.module(user)) for user in users])
+    kernel = cosine_kernel([as_change(module) for module in bench.modules_on_disk(users).values()])
     found: dict[str, dict[str, Any]] = {}
     for name, values in study_attributes(bench).items():
         rng = bench.seeds.generator("attributes", "modules", name)

@@ -1,6 +1,7 @@
 """Collects the evidence that the units left: merged modules about sharers, own modules about targets."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -22,8 +23,22 @@ from prime_audit.study.units import Outputs
 from prime_audit.study.workbench import Workbench
 
 
+class _Read:
+    """Evidence that is read from its files anew each time that somebody goes through it."""
+
+    def __init__(self, read: Callable[[], Iterator[Scored]]) -> None:
+        self._read = read
+
+    def __iter__(self) -> Iterator[Scored]:
+        return self._read()
+
+
 class Collector:
-    """Reads evidence files and puts their parts together, subject by subject."""
+    """Reads evidence files and puts their parts together, subject by subject, as somebody asks for them.
+
+    What a study has in evidence grows with users, methods and kinds of passes; only what is about one model
+    is in memory at a time.
+    """
 
     def __init__(self, bench: Workbench, outputs: Outputs) -> None:
         """Reads for one finished study.
@@ -51,26 +66,25 @@ class Collector:
         if merging:
             alarms = {}
             if "base" in controls:
-                alarms[CONTROL_BASE] = self._base_about_sharers()
+                alarms[CONTROL_BASE] = _Read(self._base_about_sharers)
             if "placebo" in controls:
-                alarms[PLACEBO] = self.per_pair(PLACEBO)
-            counterfactuals = {WITHOUT: self._without()} if "without-sharer" in controls else {}
-            references = {OWN_MODULE: self._own_modules()} if "own-module" in controls else {}
-            methods = {method.id: self.per_pair(method.id) for method in merging}
+                alarms[PLACEBO] = _Read(partial(self._per_pair, PLACEBO))
+            counterfactuals = {WITHOUT: _Read(self._without)} if "without-sharer" in controls else {}
+            references = {OWN_MODULE: _Read(self._own_modules)} if "own-module" in controls else {}
+            methods = {method.id: _Read(partial(self._per_pair, method.id)) for method in merging}
             used = sorted({s for chosen in self.outputs["select"]["selected"].values() for s in chosen})
             seen = blind_panel(self.bench, used) if "blind" in controls else None
             found.append(Subjects("sharer", methods, alarms, references, counterfactuals, seen))
         if own:
             targets = [target.id for target in self.bench.dataset.targets]
-            methods = {m.id: [self._about_target(m, t) for t in targets] for m in own}
-            alarms = {CONTROL_BASE: [self._base(t, (t,)) for t in targets]} if "base" in controls else {}
+            methods = {m.id: _Read(partial(self._about_targets, m)) for m in own}
+            alarms = {CONTROL_BASE: _Read(self._base_about_targets)} if "base" in controls else {}
             seen = blind_panel(self.bench, targets) if "blind" in controls else None
             found.append(Subjects("target", methods, alarms, seen=seen))
         return found
 
-    def per_pair(self, method: str) -> list[Scored]:
-        """Returns an entry per target and audited sharer; one without weight in the merge is not merged."""
-        scored = []
+    def _per_pair(self, method: str) -> Iterator[Scored]:
+        """An entry per target and audited sharer; one without weight in the merge is not merged."""
         for target, selected in self.outputs["select"]["selected"].items():
             deployed = self.outputs.get(f"deploy/{method}/{target}")
             # The placebo is no method: it deploys nothing, and all its pairs stand.
@@ -83,8 +97,7 @@ class Collector:
             for sharer, evidence in self._split(method, target, subjects):
                 weight = weights.get(sharer, 0.0)
                 sign = -1 if weight < 0 else 1
-                scored.append(Scored(target, (sharer,), evidence, (sign,), merged=weight != 0))
-        return scored
+                yield Scored(target, (sharer,), evidence, (sign,), merged=weight != 0)
 
     def _split(self, method: str, target: str, subjects: Sequence[str]) -> Iterator[tuple[str, Evidence]]:
         """Cuts the evidence about a merge into its subjects' parts, each beside the base's."""
@@ -145,13 +158,14 @@ class Collector:
             return None
         return TokenScores.concat([self.bench.evidence(f"score/{PRETRAINED}/{user}") for user in users])
 
-    def _about_target(self, method: MethodConfig, target: str) -> Scored:
-        """What is about the target, which comes last where the records of sharers were scored as well."""
+    def _about_targets(self, method: MethodConfig) -> Iterator[Scored]:
+        """What is about a target, who comes last where the records of sharers were scored as well."""
         both = "sharer" in METHODS[method.kind].about
-        sharers = audited_sharers(self.bench, self.outputs, target) if both else []
-        *_, (_, evidence) = self._split(method.id, target, [*sharers, target])
-        kept = compared(self.bench, self.outputs, method.id, target)
-        return Scored(target, (target,), evidence, (1,), compared=kept)
+        for target in (user.id for user in self.bench.dataset.targets):
+            sharers = audited_sharers(self.bench, self.outputs, target) if both else []
+            *_, (_, evidence) = self._split(method.id, target, [*sharers, target])
+            kept = compared(self.bench, self.outputs, method.id, target)
+            yield Scored(target, (target,), evidence, (1,), compared=kept)
 
     def _base(self, target: str, subjects: tuple[str, ...]) -> Scored:
         """The base without a reference: against itself a calibrated attack is one half by definition."""
@@ -166,34 +180,32 @@ class Collector:
         )
         return Scored(target, subjects, evidence, (1,) * len(subjects))
 
-    def _base_about_sharers(self) -> list[Scored]:
-        return [
-            self._base(target, (sharer,))
-            for target in self.outputs["select"]["selected"]
-            for sharer in audited_sharers(self.bench, self.outputs, target)
-        ]
+    def _base_about_sharers(self) -> Iterator[Scored]:
+        for target in self.outputs["select"]["selected"]:
+            for sharer in audited_sharers(self.bench, self.outputs, target):
+                yield self._base(target, (sharer,))
 
-    def _own_modules(self) -> list[Scored]:
+    def _base_about_targets(self) -> Iterator[Scored]:
+        for target in (user.id for user in self.bench.dataset.targets):
+            yield self._base(target, (target,))
+
+    def _own_modules(self) -> Iterator[Scored]:
         """Own modules of the sharers that some target selected: the pairs that the methods are judged on."""
         used = sorted({s for selected in self.outputs["select"]["selected"].values() for s in selected})
-        found = []
         for sharer in used:
             whole = self.bench.evidence(f"score/{OWN_MODULE}/{sharer}")
             parts = self._parts(f"pass/{OWN_MODULE}/{sharer}")
             shade = self._parts(f"shade/{OWN_MODULE}/{sharer}")
             shadows = shadow_scores(self.bench, shade, [sharer])[sharer] if shade else None
             evidence = self._evidence(whole, (sharer,), parts, shadows, shade)
-            found.append(Scored(sharer, (sharer,), evidence, (1,)))
-        return found
+            yield Scored(sharer, (sharer,), evidence, (1,))
 
-    def _without(self) -> list[Scored]:
+    def _without(self) -> Iterator[Scored]:
         """The merge made again without each sharer, which is another merge for every sharer of a target."""
-        scored = []
         for target, selected in self.outputs["select"]["selected"].items():
             reverted = self.outputs[f"score/{WITHOUT}/{target}"]["reverted"]
             for sharer, evidence in self._split(WITHOUT, target, list(selected)):
-                scored.append(Scored(target, (sharer,), evidence, (1,), sharer not in reverted))
-        return scored
+                yield Scored(target, (sharer,), evidence, (1,), sharer not in reverted)
 
 
 def _cut(name: str, part: Part, places: np.ndarray[Any, np.dtype[np.int64]], records: int) -> Part:

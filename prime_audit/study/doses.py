@@ -6,12 +6,12 @@ while the other is held fixed.
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from attacks import ATTACKS, missing, usable
+from attacks import ATTACKS, Attack, missing, usable
 from attacks.statistics import mean_interval, rank_correlation, standardised_gap
 from prime_audit.audit import Scored
 from prime_audit.audit.panel import Flips
@@ -19,11 +19,12 @@ from prime_audit.config import FixedWeightsMethod, StudyConfig
 from prime_audit.results import CI, Metric, N
 from prime_audit.study.units import Outputs
 
+_Dose = dict[str, float]
 HELD_FIXED = {"share": ("share", "norm"), "norm": ("norm", "share")}
 
 
 def dose_metrics(
-    config: StudyConfig, outputs: Outputs, scored: Mapping[str, Sequence[Scored]], flips: Flips
+    config: StudyConfig, outputs: Outputs, scored: Mapping[str, Iterable[Scored]], flips: Flips
 ) -> list[Metric]:
     """Collects the rank correlation of dose and leakage over the merges of given weights.
 
@@ -41,8 +42,8 @@ def dose_metrics(
     if len(methods) < 3:
         return []
     metrics = []
-    for name in config.audit.attack_ids:
-        doses = _doses(name, methods, outputs, scored, flips)
+    every = _doses(config.audit.attack_ids, methods, outputs, scored, flips)
+    for name, doses in every.items():
         for dose, (varied, fixed) in HELD_FIXED.items():
             found = [_correlation(points, varied, fixed) for points in doses.values()]
             known = np.array([value for value in found if value is not None])
@@ -51,32 +52,40 @@ def dose_metrics(
 
 
 def _doses(
-    name: str,
+    attack_ids: Sequence[str],
     methods: Sequence[FixedWeightsMethod],
     outputs: Outputs,
-    scored: Mapping[str, Sequence[Scored]],
+    scored: Mapping[str, Iterable[Scored]],
     flips: Flips,
-) -> dict[str, list[dict[str, float]]]:
-    """Every merge that a sharer is in: the sharer's share, the merge's norm, and d'."""
-    found: dict[str, list[dict[str, float]]] = defaultdict(list)
-    attack = ATTACKS[name]
+) -> dict[str, dict[str, list[_Dose]]]:
+    """By attack and sharer every merge that the sharer is in: the share, the merge's norm, and d'."""
+    found: dict[str, dict[str, list[_Dose]]] = {name: defaultdict(list) for name in attack_ids}
     for method in methods:
         for entry in scored[method.id]:
             deployed = outputs[f"deploy/{method.id}/{entry.target}"]
             weights = dict(zip(deployed["sources"], deployed["weights"], strict=True))
             (sharer,) = entry.subjects
             weight = weights.get(sharer, 0.0)
-            if weight == 0 or missing(attack, entry.evidence):
+            if weight == 0:
                 continue
-            mask = usable(attack, entry.evidence)
-            kept, member = entry.evidence.take(np.flatnonzero(mask)), flips[sharer][mask]
-            scores = (1 if attack.oriented else entry.signs[0]) * attack.score(kept)
-            gap = standardised_gap(scores[member], scores[~member])
-            if gap is not None:
-                share = abs(weight) / float(np.linalg.norm(list(weights.values())))
-                # Gaps that differ by rounding alone are one rank: a common factor moves none.
-                found[sharer].append({"share": share, "norm": deployed["norm_ratio"], "d": round(gap, 9)})
+            share = abs(weight) / float(np.linalg.norm(list(weights.values())))
+            for name in attack_ids:
+                gap = _gap(ATTACKS[name], entry, flips[sharer])
+                if gap is not None:
+                    # Gaps that differ by rounding alone are one rank: a common factor moves none.
+                    dose = {"share": share, "norm": deployed["norm_ratio"], "d": round(gap, 9)}
+                    found[name][sharer].append(dose)
     return found
+
+
+def _gap(attack: Attack, entry: Scored, flips: NDArray[np.bool_]) -> float | None:
+    """How far members stand out under one model (d'); None where the attack cannot say."""
+    if missing(attack, entry.evidence):
+        return None
+    mask = usable(attack, entry.evidence)
+    kept, member = entry.evidence.take(np.flatnonzero(mask)), flips[mask]
+    scores = (1 if attack.oriented else entry.signs[0]) * attack.score(kept)
+    return standardised_gap(scores[member], scores[~member])
 
 
 def _correlation(points: Sequence[dict[str, float]], varied: str, fixed: str) -> float | None:

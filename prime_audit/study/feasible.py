@@ -5,7 +5,7 @@ from prime_audit.config.explain import nearest
 from prime_audit.errors import ConfigError, DataError
 from prime_audit.models import check_quantization
 from prime_audit.modules import promised
-from prime_audit.personalize import METHODS, check_budget, least_starts, selection_size
+from prime_audit.personalize import METHODS, check_budget, most_starts, selection_size
 from prime_audit.study.feasible_audit import check_audit
 from prime_audit.study.feasible_prompts import check_prompts
 from prime_audit.study.predictions import check_samples
@@ -150,7 +150,7 @@ def _check_searches(bench: Workbench) -> None:
     config, sharers = bench.config, bench.config.sharers.per_target
     for method in config.methods:
         if isinstance(method, PrimeMethod):
-            _check_budget(method, sharers, least_starts(method.starts, sharers))
+            _check_budget(method, sharers, most_starts(method.starts, sharers))
             _check_split(bench, method)
         elif isinstance(method, LoraHubMethod):
             _check_budget(method, sharers, 0)

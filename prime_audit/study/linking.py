@@ -36,8 +36,8 @@ def link_deployed(bench: Workbench, method: str, target: str, deployed: Output) 
     if deployed["adapter"] is None:
         return {"sharers": []}
     merged = as_change(read_module(bench.adapter_path(method, target)))
-    pool = {user.id: as_change(bench.module(user.id)) for user in bench.dataset.sharers}
-    linked = link(merged, pool)
+    modules = bench.modules_on_disk([user.id for user in bench.dataset.sharers])
+    linked = link(merged, {user: as_change(module) for user, module in modules.items()})
     weights = dict(zip(deployed["sources"], deployed["weights"], strict=True))
     return {
         "space": linked.space,

@@ -35,7 +35,7 @@ class RayWorkers:
 
         Raises:
             ConfigError: Ray is not installed.
-            OutputError: There is no cluster at the address, or it has no room for a single worker.
+            OutputError: There is no cluster at the address, none can be started, or no node has room.
         """
         self._ray = _connect(address, setup["out"])
         self._setup = json.dumps(setup)
@@ -143,5 +143,11 @@ def _started(address: str | None) -> ModuleType:
         raise OutputError(
             f"there is no Ray cluster at {printable(str(address))}",
             hint="start one with `ray start --head`, or leave --address out to start one for this run",
+        ) from error
+    except Exception as error:
+        # Ray has no error of its own for this: a part of it did not come up in time.
+        raise OutputError(
+            f"Ray could not be started: {printable(str(error), 200)}",
+            hint="the machine may be too busy: the same command again, or --executor local",
         ) from error
     return ray

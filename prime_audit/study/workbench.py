@@ -1,5 +1,6 @@
 """What the units of one run share: data, flips, models, modules, and where evidence lies."""
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
@@ -43,7 +44,7 @@ from prime_audit.models import (
     load_sentence_encoder,
     read_sentence_folder,
 )
-from prime_audit.modules import LoraModule, merged_into, read_gates, read_module
+from prime_audit.modules import LoraModule, merged_into, open_module, read_gates, read_module
 from prime_audit.personalize import Calibration, predict_with
 from prime_audit.study.identity import quantizer
 from prime_audit.study.parts import Part, Parts, load_parts, parts_to_bytes
@@ -216,12 +217,14 @@ class Workbench:
         Evidence holds these numbers: equality and frequency survive over the whole study, and without the
         histories nobody can turn them back into text. Ids that appear nowhere share the last number.
         """
-        examples = [example for user in self.holdout.flips for example in self.examples(user)]
         # Queries come last, so that they leave the numbers of the audited tokens as they are.
         queries = [item for user in self.dataset.targets for item in user.queries if item.answer]
-        examples += [self.put(item, self.dataset.task) for item in queries]
-        encoded = encode_all(self.base, examples, "full")
-        seen = list(dict.fromkeys(token for one in encoded for token in one.ids))
+        asked = [self.put(item, self.dataset.task) for item in queries]
+        found: dict[int, None] = {}
+        for examples in itertools.chain(map(self.examples, self.holdout.flips), [asked]):
+            encoded = encode_all(self.base, examples, "full")
+            found.update(dict.fromkeys(token for one in encoded for token in one.ids))
+        seen = list(found)
         size = max(len(self.base.tokenizer), self.base.model.config.get_text_config().vocab_size)
         numbers = np.full(size, len(seen), dtype=np.int64)
         numbers[seen] = np.arange(len(seen))
@@ -237,6 +240,18 @@ class Workbench:
             return replace(module, origin=user)
 
         return self._last(read)
+
+    def modules_on_disk(self, users: Sequence[str]) -> dict[str, LoraModule]:
+        """Returns many users' modules by user, of which no more than some are in memory.
+
+        The first ones are read; of the others a layer is read when somebody looks at it.
+        """
+        few = {user: self.module(user) for user in users[:_KEPT]}
+        many = {
+            user: replace(open_module(self.store.path(self.keys[f"train/{user}"]), self.base), origin=user)
+            for user in users[_KEPT:]
+        }
+        return few | many
 
     def own_module(self, method: str, target: str) -> LoraModule:
         """Returns the module that a method trained for a target."""

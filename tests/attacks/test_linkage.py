@@ -77,6 +77,17 @@ def test_inner_products_are_those_of_the_matrices() -> None:
     assert grams.sizes.tolist() == [D_OUT * D_IN] * LAYERS
 
 
+def test_inner_products_are_the_same_some_changes_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(6)
+    changes = [module(rng, rank, 0.5 * rank) for rank in (3, 5, 1, 4, 2)]
+    whole = inner_products(changes)
+    for count in (1, 2, 4):
+        monkeypatch.setattr("attacks.changes._AT_ONCE", count)
+        found = inner_products(changes)
+        np.testing.assert_allclose(found.products, whole.products, rtol=1e-12, atol=1e-12)
+        assert np.array_equal(found.sizes, whole.sizes)
+
+
 def test_the_weights_of_an_exact_merge_are_recovered() -> None:
     rng = np.random.default_rng(2)
     pool = [module(rng, rank, scaling) for rank, scaling in ((4, 1.0), (4, 2.0), (2, 0.5), (6, 3.0))]

@@ -1,3 +1,6 @@
+import gc
+import weakref
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -411,3 +414,26 @@ def test_a_negative_weight_is_turned_over_once(name: str, sign: int) -> None:
     panel = build_panel([entry], flips(), KNOWN[name], KNOWN["loss"])
     (user,) = panel.users
     assert auc(user.scores[0][user.member], user.scores[0][~user.member]) > 0.9
+
+
+def test_evidence_is_in_memory_one_model_at_a_time() -> None:
+    members, alive, most = flips(), list[weakref.ref[Evidence]](), 0
+
+    class Read:
+        """Entries that are made when somebody asks for them, as a study reads them from its files."""
+
+        def __iter__(self) -> Iterator[Scored]:
+            nonlocal most
+            for place in (0, 1, 0, 1):
+                entry = scored(members, 0.6, len(alive))[place]
+                alive.append(weakref.ref(entry.evidence))
+                most = max(most, sum(one() is not None for one in alive))
+                yield entry
+                del entry
+                gc.collect()
+
+    group = Subjects("sharer", {"merge": Read()}, {"base": Read()})
+    tables = audit([group], members, ATTACKS, Seeds(1), 100, "reference")
+    assert len(tables.panels["sharer", "merge", "loss"].users[0].scores) == 2
+    # The one that is made, and the one before it that is still at hand.
+    assert (len(alive), most) == (8, 2)

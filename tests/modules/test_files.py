@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from prime_audit.errors import DataError, ModelError, OutputError
 from prime_audit.models import LanguageModel
-from prime_audit.modules import AdapterBank, LoraModule, export, gram, read_module, write_module
+from prime_audit.modules import AdapterBank, LoraModule, export, gram, open_module, read_module, write_module
 
 MakeModule = Callable[..., LoraModule]
 MakeLm = Callable[..., LanguageModel]
@@ -58,6 +58,7 @@ def test_ranks_and_alphas_per_layer_are_folded(
     torch.manual_seed(0)
     theirs = get_peft_model(make_lm().model, config).eval()
     theirs.save_pretrained(str(tmp_path / "a"))
+    assert open_module(tmp_path / "a", lm).digest == read_module(tmp_path / "a", lm).digest
     module = read_module(tmp_path / "a", lm)
     write_module(module, tmp_path / "b", "toy")
     reloaded = PeftModel.from_pretrained(make_lm().model, tmp_path / "b").eval()
@@ -195,3 +196,36 @@ def test_an_impossible_place_is_named(make_module: MakeModule, tmp_path: Path) -
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="cannot be made"):
         write_module(make_module(0), tmp_path / "file" / "deeper" / "adapter", "toy")
+
+
+def test_an_opened_module_reads_its_layers_when_they_are_looked_at(
+    make_module: MakeModule, folder: Path
+) -> None:
+    opened, read = open_module(folder), read_module(folder)
+    assert (opened.digest, list(opened.factors), opened.scaling) == (
+        read.digest,
+        list(read.factors),
+        read.scaling,
+    )
+    # Nothing is kept: what the file holds now is what is seen.
+    write_module(make_module(1), folder, "toy")
+    layer = next(iter(read.factors))
+    assert torch.equal(opened.factors[layer][0], make_module(1).factors[layer][0])
+    with pytest.raises(KeyError):
+        opened.factors["no.such.layer"]
+
+
+def test_an_opened_module_that_is_damaged_later_is_told_of(folder: Path) -> None:
+    opened = open_module(folder)
+    layer = next(iter(opened.factors))
+    path = folder / "adapter_model.safetensors"
+    tensors = load_file(path)
+    for change in (
+        lambda: save_file({key: torch.full_like(t, math.nan) for key, t in tensors.items()}, path),
+        lambda: save_file({"x.lora_A.weight": torch.ones(1, 1)}, path),
+        lambda: path.write_bytes(b"x"),
+        path.unlink,
+    ):
+        change()
+        with pytest.raises(ModelError, match="changed or removed while it was in use"):
+            opened.factors[layer]

@@ -1,17 +1,20 @@
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from prime_audit.config import PrimeMethod, RacingConfig
+from prime_audit.config import PrimeMethod, RacingConfig, Start
 from prime_audit.data import Item
 from prime_audit.errors import ConfigError
+from prime_audit.modules import LoraModule
 from prime_audit.personalize import Personalisation, TargetContext, prime
 from prime_audit.personalize.mixture import Mixture
 from prime_audit.personalize.objective import Evaluation
 from prime_audit.personalize.racing import race
+from prime_audit.personalize.starts import most_starts, start_points
 
 BEST = np.array([0.9, 0.0, -0.3])
 SHARERS = ("a", "b", "c")
@@ -178,6 +181,27 @@ def test_a_budget_that_the_start_points_use_up_is_refused(
     with pytest.raises(ConfigError, match="after 6 start points") as caught:
         run(monkeypatch, make_context, Planted, budget=12)
     assert "at least 13" in caught.value.hint
+
+
+@pytest.mark.parametrize("sharers", [1, 2, 3])
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("base", "sharers", "uniform", "similarity"),
+        ("similarity", "uniform"),
+        ("sharers", "similarity"),
+        ("base",),
+        ("uniform",),
+        (),
+    ],
+)
+def test_start_points_are_counted_before_anything_is_trained(
+    make_context: MakeContext, modules: dict[str, LoraModule], names: tuple[Start, ...], sharers: int
+) -> None:
+    few = SHARERS[:sharers]
+    context = replace(make_context(), sharers=few)
+    mixture = Mixture([modules[name] for name in few], "exact", per_layer=False)
+    assert most_starts(names, sharers) == len(start_points(names, mixture, context, 1.5))
 
 
 @pytest.mark.parametrize(("items", "fraction", "expected"), [(10, 0.4, 4), (5, 0.4, 2), (20, 0.25, 5)])

@@ -9,11 +9,15 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
+from attacks import cosine_kernel
+from prime_audit.audit.linkage import as_change
 from prime_audit.config import load_study
 from prime_audit.core import Seeds, digest_folder
 from prime_audit.errors import ConfigError, DataError, IncompleteError, OutputError
@@ -227,6 +231,43 @@ def test_ray_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch, tmp
     assert "prime-audit[ray]" in caught.value.hint
 
 
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (ConnectionError("x"), "there is no Ray cluster at auto"),
+        # What Ray 2.60 raises on a machine that is too busy.
+        (Exception("The current node timed out\x1b[2J\nduring startup."), "be started: The current node"),
+    ],
+)
+def test_ray_that_does_not_come_up_is_told_of(
+    error: Exception, said: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def init(**options: object) -> None:
+        raise error
+
+    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(init=init))
+    with pytest.raises(OutputError, match=said) as caught:
+        RayWorkers({"threads": 1, "device": "cpu", "out": str(tmp_path)}, 1, "auto")
+    assert "\x1b" not in str(caught.value)
+
+
+def test_a_second_worker_starts_while_the_first_unit_runs(tmp_path: Path) -> None:
+    made = opened(tmp_path)
+    executor = processes(made)
+    assert isinstance(executor, Processes)
+    with closing(executor):
+        assert (executor.free, executor._idle) == (2, [])
+        executor.submit(made[1][0], {})
+        (ahead,) = executor._idle
+        assert executor.free == 1
+        ended = executor.wait()
+        assert ended.output is not None
+        executor.submit(made[1][1], {made[1][0].name: ended.output})
+        # No third one.
+        assert len(executor._idle) == 1
+    assert ahead._process.poll() is not None
+
+
 def test_a_directory_without_a_run_cannot_be_reused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="there is no run to reuse"):
         open_earlier(tmp_path / "nowhere", tmp_path, fresh=False)
@@ -382,3 +423,21 @@ def test_a_worker_that_does_not_see_a_folder_says_which_and_what_must_be_shared(
     with pytest.raises(OutputError, match="gone: this worker does not see the") as caught:
         Worker({**message, lacks: str(tmp_path / "gone")})
     assert "the data and the base model" in caught.value.hint
+
+
+def test_of_many_modules_only_some_are_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench, units = opened(tmp_path)
+    for unit in units:
+        if unit.stage in ("adapt", "train"):
+            unit.run({})
+    users = [user.id for user in bench.dataset.sharers]
+    whole = bench.modules_on_disk(users)
+    assert all(whole[user] is bench.module(user) for user in users)
+    monkeypatch.setattr("prime_audit.study.workbench._KEPT", 1)
+    some = bench.modules_on_disk(users)
+    assert [isinstance(some[user].factors, dict) for user in users] == [True, False, False]
+    assert [one.digest for one in some.values()] == [one.digest for one in whole.values()]
+    assert [one.origin for one in some.values()] == users
+    # What compares them finds the same, to the last bit.
+    kernels = [cosine_kernel([as_change(m) for m in modules.values()]) for modules in (whole, some)]
+    assert np.array_equal(*kernels)
