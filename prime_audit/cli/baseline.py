@@ -24,15 +24,16 @@ def _baseline() -> None:
 def update(
     ctx: typer.Context,
     runs: Annotated[
-        list[Path], typer.Argument(metavar="RUN...", help="Finished runs that differ in training.seed alone.")
+        list[Path], typer.Argument(metavar="RUN", help="Finished runs that differ in training.seed alone.")
     ],
     to: Annotated[Path, typer.Option("--to", help="The baseline file.")],
     reason: Annotated[str, typer.Option("--reason", help="Why it is made or changed; kept in the file.")],
     rules: RulesOption = None,
 ) -> None:
-    """Keep what the gate's rules compare: figures, and scores by record, of one or more training seeds.
+    """Keep what later runs are compared with.
 
-    Five runs or more let the gate tell a change from chance in training.
+    That is, the figures that the gate's rules compare and the scores of single records. Runs of five training
+    seeds or more let the gate tell a change from chance in training.
     """
     from prime_audit.errors import DataError
     from prime_audit.gate import load_run, make_baseline, read_baseline, write_baseline

@@ -42,6 +42,7 @@ _DROPPED = re.compile(
     r"|(?<=<g) id=\"[^\"]*\"| font-family: [^;]*;|\n\s*(?=<)| transform=\"rotate\(-?0 [^\"]*\"",
     re.DOTALL,
 )
+_STYLES = re.compile(r'(?<= style=")[^"]*(?=")')
 _PATH = re.compile(r'(?<= d=")[^"]*(?=")')
 _STEP = re.compile(r"([A-Za-z])([^A-Za-z]*)")
 _STYLE: "dict[RcKeyType, Any]" = {
@@ -145,6 +146,7 @@ def to_svg(figure: Drawing, name: str, title: str, description: str) -> Markup:
     # Only inside of tags: what stands between them is text that the reader sees.
     body = re.sub("<[^>]*>", lambda tag: _LONG_NUMBER.sub(r"\1", " ".join(tag.group().split())), body)
     body = _without_bare_groups(_PATH.sub(lambda path: shorter(path.group()), body))
+    body = _STYLES.sub(lambda rules: rules.group().replace(": ", ":").replace("; ", ";"), body)
     body = re.sub(r'\bid="', f'id="{name}-', body)
     body = re.sub(r'(xlink:href="#|url\(#)', rf"\g<1>{name}-", body)
     for colour, variable in _CSS.items():

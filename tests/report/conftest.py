@@ -1,6 +1,6 @@
 """A made-up run of realistic size: the numbers are drawn, the structure is that of a real one."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -28,9 +28,9 @@ from prime_audit.results import (
 from tests.gate.sets import Limit
 from tests.report.merges import premise, searches
 
-_Row = tuple[str, Family, str, float | None, float | None]
+Row = tuple[str, Family, str, float | None, float | None]
 ATTACKS = ("loss", "zlib", "min-k", "min-k++", "reference")
-METHODS: tuple[_Row, ...] = (
+METHODS: tuple[Row, ...] = (
     ("base", "prompt", "Task-adapted base", 0.42, None),
     ("rag", "prompt", "Retrieval (BM25)", 0.47, None),
     ("oppu", "training", "Own module (OPPU)", 0.58, 0.93),
@@ -42,7 +42,7 @@ METHODS: tuple[_Row, ...] = (
     ("control-placebo", "control", "Merge of other sharers", None, 0.51),
 )
 # Every method of the base install with three controls that are deployed, and the audit's controls.
-WIDE: tuple[_Row, ...] = (
+WIDE: tuple[Row, ...] = (
     ("pretrained", "prompt", "Pretrained model", 0.35, None),
     *METHODS[:3],
     ("nearest", "merging", "Nearest sharer", 0.45, 0.86),
@@ -73,11 +73,13 @@ def _ci(value: float, half: float) -> CI:
     return CI(low=max(value - half, 0.0), high=min(value + half, 1.0), how="within-user DeLong")
 
 
-def _leaks(name: str, family: str, auc: float, rng: np.random.Generator) -> list[Metric]:
+def _leaks(
+    name: str, family: str, auc: float, attacks: Sequence[str], rng: np.random.Generator
+) -> list[Metric]:
     subject = "target" if family == "training" else "sharer"
     counts = N(attempted=480, scored=480, failed=0, members=240, nonmembers=240, users=12)
     metrics = []
-    for attack in ATTACKS:
+    for attack in attacks:
         value = auc if attack == "reference" else 0.5 + (auc - 0.5) * float(rng.uniform(0.3, 0.7))
         common: dict[str, Any] = {
             "method": name,
@@ -144,13 +146,15 @@ def _utilities(name: str, value: float, rng: np.random.Generator) -> list[Metric
     return metrics
 
 
-def _curves(rows: tuple[_Row, ...], rng: np.random.Generator) -> tuple[list[Curve], list[Distribution]]:
+def _curves(
+    rows: tuple[Row, ...], attacks: Sequence[str], rng: np.random.Generator
+) -> tuple[list[Curve], list[Distribution]]:
     curves, histograms = [], []
     for name, family, _, _, auc in rows:
         if auc is None:
             continue
         subject = "target" if family == "training" else "sharer"
-        for attack in ATTACKS:
+        for attack in attacks:
             members, others = rng.normal(2.2 * (auc - 0.5), 1, 240), rng.normal(0, 1, 240)
             cuts = np.sort(np.concatenate([members, others]))[::-1]
             fpr = tuple(float((others >= cut).mean()) for cut in cuts)
@@ -180,7 +184,7 @@ def _findings() -> list[Finding]:
     ]
 
 
-def make_results(rows: tuple[_Row, ...] = METHODS) -> Results:
+def make_results(rows: tuple[Row, ...] = METHODS, attacks: Sequence[str] = ATTACKS) -> Results:
     """Draw the run, the same one at every call."""
     rng = np.random.default_rng(5)
     methods = tuple(
@@ -194,20 +198,20 @@ def make_results(rows: tuple[_Row, ...] = METHODS) -> Results:
         if utility is not None:
             metrics += _utilities(name, utility, rng)
         if auc is not None:
-            metrics += _leaks(name, family, auc, rng)
+            metrics += _leaks(name, family, auc, attacks, rng)
         if name in merged:
             ratios = [entry.norm_ratio or 0.0 for entry in entries if entry.method == name]
             metrics.append(Metric(id="norm.ratio", method=name, value=float(np.mean(ratios))))
     metrics += [metric for name in ("prime", "official") if name in merged for metric in premise(name)]
-    curves, histograms = _curves(rows, rng)
+    curves, histograms = _curves(rows, attacks, rng)
     run = [name for name, *_ in rows]
-    run += [f"{name}/{attack}" for name, *_, auc in rows if auc is not None for attack in ATTACKS]
+    run += [f"{name}/{attack}" for name, *_, auc in rows if auc is not None for attack in attacks]
     gone = {name: tuple(e.target for e in entries if e.method == name and e.reverted) for name in merged}
     return Results(
         status="complete",
         study=Study(name="quickstart", task="lamp-4", seed=7, design="holdout", config_digest="c0ffee" * 10),
         methods=methods,
-        attacks=tuple(_attack(attack) for attack in ATTACKS),
+        attacks=tuple(_attack(attack) for attack in attacks),
         metrics=tuple(metrics),
         findings=tuple(finding for finding in _findings() if finding.method in {name for name, *_ in rows}),
         curves=tuple(curves),

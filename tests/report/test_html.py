@@ -1,20 +1,26 @@
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
 from jinja2 import UndefinedError
 
 import prime_audit.report
-from prime_audit.gate import Gate
+from prime_audit.core import Seeds
+from prime_audit.gate import Gate, Rule, Run, judge
 from prime_audit.report import render_html
 from prime_audit.report.html import _environment
-from prime_audit.results import Coverage, Curve, Gap, Method, Metric, Results
+from prime_audit.report.sections.ranking import COSTS
+from prime_audit.results import Coverage, Gap, Method, Metric, Results
+from prime_audit.study.comparing import compare
+from tests.report.conftest import ATTACKS, WIDE, Row, make_results
 from tests.report.hostile import IN_RESULTS, full_of, judged_with, with_text
 
 Manifest = Mapping[str, object]
+UTILITY = "utility.primary"
 
 
 class Outline(HTMLParser):
@@ -92,7 +98,9 @@ def test_every_figure_has_a_name_a_description_and_a_table(page: str) -> None:
     for figure in figures:
         assert re.search(r'<svg[^>]*role="img" aria-labelledby="[^"]+-title [^"]+-desc">', figure)
         assert re.search(r"<title id=[^>]*>[^<]{10,}</title><desc id=[^>]*>[^<]{40,}</desc>", figure)
-        assert re.search(r"<details>.*<table>.*<caption>.*<th scope=\"row\">.*</details>", figure, re.DOTALL)
+        assert re.search(
+            r"<details>.*<table class=\"t\d+\">.*<caption>.*<th scope=\"row\">.*</details>", figure, re.DOTALL
+        )
 
 
 def test_headings_go_down_one_level_at_a_time(page: str) -> None:
@@ -164,30 +172,33 @@ def test_text_from_outside_stays_text(
         assert "{{7*7}}" in "".join(seen.text)
 
 
-def test_twenty_methods_and_ten_attacks_stay_under_the_limit(results: Results, manifest: Manifest) -> None:
-    methods = [
-        results.methods[-1].model_copy(update={"id": f"m{i:02d}", "family": "merging"}) for i in range(20)
-    ]
-    attacks = [results.attacks[0].model_copy(update={"id": f"a{i:02d}"}) for i in range(10)]
-    metrics: list[Metric] = []
-    curves: list[Curve] = []
-    for method in methods:
-        metrics.append(Metric(id="utility.primary", method=method.id, value=0.5))
-        for attack in attacks:
-            common = {"method": method.id, "attack": attack.id}
-            metrics += [
-                metric.model_copy(update=common)
-                for metric in results.metrics
-                if metric.method == "prime" and metric.attack == "loss"
-            ]
-            curves.append(results.curves[len(curves) % 30].model_copy(update=common))
-    big = results.model_copy(
-        update={"methods": tuple(methods), "attacks": tuple(attacks), "metrics": tuple(metrics),
-                "curves": tuple(curves), "findings": (), "distributions": (),
-                "search": tuple(entry.model_copy(update={"method": "m00"}) for entry in results.search
-                                if entry.method == "prime")}
-    )  # fmt: skip
-    assert len(render_html(big, manifest).encode()) < 500_000
+def crowded() -> Results:
+    """Twenty methods that are deployed, ten attacks, twelve targets: everything that such a study draws."""
+    more: tuple[Row, ...] = (
+        ("profile", "prompt", "Profile", 0.4, None),
+        ("oppu-rag", "training", "Own module and retrieval", 0.55, 0.9),
+        ("adapt-merged", "training", "Merge, then train", 0.5, 0.8),
+    )
+    made = make_results((*more, *WIDE), (*ATTACKS, "loss-sum", "ratio", "surp", "wbc", "ez"))
+    deployed = [method.id for method in made.methods if not method.id.startswith("control-")]
+    values = {
+        name: np.array([m.value for m in made.metrics if (m.id, m.method) == (UTILITY, name) and m.target])
+        for name in deployed
+    }
+    assert (len(deployed), len(made.attacks)) == (20, 10)
+    costs = [Metric(id=f"cost.{what}", method=name, value=12345.0) for name in deployed for what, _ in COSTS]
+    return made.model_copy(update={"metrics": (*made.metrics, *compare(values, Seeds(1)), *costs)})
+
+
+def test_twenty_methods_and_ten_attacks_stay_under_the_limit(
+    manifest: Manifest, rule: Callable[..., Rule]
+) -> None:
+    big = crowded()
+    gate = judge(Run(big), [rule("mia.auc", max=0.7), rule(UTILITY, min=0.2)])
+    page = render_html(big, manifest, gate)
+    assert len(gate.rules) > 100
+    assert page.count("<h2") >= 14
+    assert len(page.encode()) < 500_000
 
 
 def test_every_method_with_twelve_targets_and_forty_candidates_stays_under_the_limit(
