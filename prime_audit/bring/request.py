@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 BASE: Final = "base"
 NONE: Final = "none"
@@ -21,6 +21,7 @@ class ModelRequest:
             None is `base` with an adapter and `none` without.
         public: Records that nobody trained on and that are in neither list.
         max_tokens: Longest sequence to feed, in tokens; the model's context by default.
+        quantize: `4bit` holds the models' linear layers in 4 bits, as they are deployed; None in full.
     """
 
     base: str
@@ -30,3 +31,4 @@ class ModelRequest:
     reference: str | None = None
     public: Path | None = None
     max_tokens: int | None = None
+    quantize: Literal["4bit"] | None = None

@@ -32,6 +32,7 @@ def attack(
     reference: str | None = None,
     public: str | Path | None = None,
     max_tokens: int | None = None,
+    quantize: Literal["4bit"] | None = None,
     randomised: bool = False,
     pool: str | Path | None = None,
     seed: int = 7,
@@ -56,6 +57,7 @@ def attack(
             by default `base` with an adapter and `none` without.
         public: Records that nobody trained on and that are in neither list, for attacks that need some.
         max_tokens: Longest sequence to feed, in tokens; the model's context by default.
+        quantize: `4bit` where the model is deployed in 4 bits (extra `gpu`); in full by default.
         randomised: Whether a fair coin drew the membership of each record. Only then a leak can be stated.
         pool: Candidate PEFT adapters, one per sub-folder, for `linkage`; or the run directory of a study.
         seed: Seed of the blind control's folds and of the permutations.
@@ -79,6 +81,7 @@ def attack(
         "--reference": reference,
         "--public": public,
         "--max-tokens": max_tokens,
+        "--quantize": quantize,
     }
     named = [option for option, value in model.items() if value is not None]
     if kind == "linkage":
@@ -106,6 +109,7 @@ def attack(
                 reference=reference,
                 public=None if public is None else Path(public),
                 max_tokens=max_tokens,
+                quantize=quantize,
             )
         )
     _tell(brought, say)

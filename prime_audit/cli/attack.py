@@ -51,6 +51,10 @@ def attack(
     max_tokens: Annotated[
         int | None, typer.Option("--max-tokens", min=8, help="Longest sequence to feed, in tokens.")
     ] = None,
+    quantize: Annotated[
+        Literal["4bit"] | None,
+        typer.Option("--quantize", help="How the model is deployed: 4bit (extra gpu).  [default: in full]"),
+    ] = None,
     randomised: Annotated[
         bool,
         typer.Option(
@@ -96,6 +100,7 @@ def attack(
         reference=reference,
         public=public,
         max_tokens=max_tokens,
+        quantize=quantize,
         randomised=randomised,
         pool=pool,
         seed=seed,

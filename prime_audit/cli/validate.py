@@ -130,9 +130,11 @@ def _out_of_reach(config: "StudyConfig", dataset: "Dataset") -> Iterator[str]:
         if rule.metric != "mia.auc" or rule.max is None or rule.slice is not None:
             continue
         asked = [m for m in config.methods if rule.method in (None, m.id)]
-        for subject in sorted({METHODS[method.kind].subject or "" for method in asked} - {""}):
-            about = [method for method in asked if METHODS[method.kind].subject == subject]
-            members, others = min((_compared(method, dataset, design) for method in about), key=min)
+        for subject in ("sharer", "target") if config.audit.design == "holdout" else ("sharer",):
+            about = [method for method in asked if subject in METHODS[method.kind].about]
+            if not about:
+                continue
+            members, others = min((_compared(method, subject, dataset, design) for method in about), key=min)
             needed = records_short(rule.max, members, others)
             if needed is not None:
                 yield (
@@ -141,15 +143,15 @@ def _out_of_reach(config: "StudyConfig", dataset: "Dataset") -> Iterator[str]:
                 )
 
 
-def _compared(method: "MethodConfig", dataset: "Dataset", design: "Holdout") -> tuple[int, int]:
-    """Count the members and non-members that the audit of a method compares, at most.
+def _compared(method: "MethodConfig", subject: str, dataset: "Dataset", design: "Holdout") -> tuple[int, int]:
+    """Count the members and non-members of sharers or targets that the audit of a method compares, at most.
 
     Which sharers are merged, and so attacked, is known only once the base is adapted.
     """
     from prime_audit.config import TrainedSettings
-    from prime_audit.personalize import METHODS, stopping_of
+    from prime_audit.personalize import stopping_of
 
-    if METHODS[method.kind].subject == "sharer":
+    if subject == "sharer":
         flips = [flip for user in dataset.sharers for flip in design.audited_flips(user.id)]
         return sum(flips), len(flips) - sum(flips)
     stopping = stopping_of(method) if isinstance(method, TrainedSettings) else None

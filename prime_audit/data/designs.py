@@ -84,8 +84,9 @@ class Holdout:
         """Return which records can be told apart by membership if the latest members were not trained on.
 
         A held-out record from the time of those members is left out with them. Were it kept, members would be
-        older than non-members, and time alone would tell them apart: of the records before the oldest of
-        those members, every one was still thrown into IN or OUT by a fair coin.
+        older than non-members, and time alone would tell them apart. Of the records before the oldest of
+        those members, given how many are IN, every choice of that many is equally likely: what a permutation
+        test needs. They are no longer independent coins.
 
         Args:
             user: A target, whose records are all audited.

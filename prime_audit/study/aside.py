@@ -67,7 +67,7 @@ def aside_gaps(bench: Workbench, outputs: Outputs) -> Iterator[Gap]:
         if aside:
             reason = (
                 f"{plural(aside, 'record')} of the targets chose when training stopped and "
-                f"{'was' if aside == 1 else 'were'} not trained on: neither these nor the "
-                f"{held_out} held-out ones from the same time on are compared"
+                f"had no part in its steps: neither these nor the {held_out} held-out ones from the same "
+                "time on are compared; the controls are over all records"
             )
             yield Gap(id=f"{method.id}/set aside", reason=reason)

@@ -1,13 +1,15 @@
 """Trains the module of one target for one method, and reads back how that went."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from prime_audit.config import MethodConfig, TrainedSettings
 from prime_audit.core import plural
+from prime_audit.data import by_date
 from prime_audit.errors import ConfigError
+from prime_audit.models import Example
 from prime_audit.modules import read_record, train_personal, write_module, write_record
-from prime_audit.personalize import METHODS, resolved, stopping_of
+from prime_audit.personalize import METHODS, TargetContext, resolved, stopping_of
 from prime_audit.study.contexts import context_of
 from prime_audit.study.units import Output
 from prime_audit.study.workbench import Workbench, own_unit
@@ -26,8 +28,8 @@ def train_own(bench: Workbench, method: MethodConfig, target: str, similarity: M
         Whether it was there already, and its `TrainingRecord`.
 
     Raises:
-        ConfigError: The method trains on fewer examples than the target has records: a record that was not
-            trained on would count as a member.
+        ConfigError: The examples do not end with the target's records, the oldest first: one that was not
+            trained on would count as a member, and early stopping would set others aside than the audit.
     """
     name = own_unit(method.id, target)
     examples = METHODS[method.kind].examples
@@ -38,12 +40,7 @@ def train_own(bench: Workbench, method: MethodConfig, target: str, similarity: M
         # The method of a plug-in may have settings of another kind, and is trained as the study says.
         own = method if isinstance(method, TrainedSettings) else None
         given = examples(context, method)
-        if len(given) < len(context.target.history):
-            raise ConfigError(
-                f"method {method.id} trains on {plural(len(given), 'example')} for {target}, who has "
-                f"{plural(len(context.target.history), 'record')}: one that is not trained on is no member",
-                hint="let its examples hold every record of the target's history, the target's own ones last",
-            )
+        _check_examples(method.id, context, given)
         module, record = train_personal(
             bench.base,
             given,
@@ -59,3 +56,16 @@ def train_own(bench: Workbench, method: MethodConfig, target: str, similarity: M
     reused = bench.store.ensure(bench.keys[name], write)
     record = read_record(bench.store.path(bench.keys[name]))
     return {"reused": reused, **record.model_dump(mode="json")}
+
+
+def _check_examples(method: str, context: TargetContext, given: Sequence[Example]) -> None:
+    """Refuses examples that do not end with the target's records in order; what they ask is the method's."""
+    history, past = context.target.history, context.task.past
+    wanted = [past.completion(history[place].answer or "") for place in by_date(history)]
+    if [one.completion for one in given[-len(wanted) :]] != wanted:
+        raise ConfigError(
+            f"method {method} trains on {plural(len(given), 'example')} for {context.target.id}, and the "
+            f"last ones are not the target's {plural(len(wanted), 'record')}, the oldest first: one that is "
+            "not trained on is no member",
+            hint="let its examples end with every record of the target's history, in the order of by_date",
+        )

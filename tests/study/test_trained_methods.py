@@ -276,13 +276,25 @@ class TestRefusals:
         error = self.refused(tmp_path, ["pooled"], *settings)
         assert "without-sharer makes a merge again, and method pooled merges nobody's module" in str(error)
 
-    def test_a_method_that_leaves_a_record_out_of_its_training(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    @pytest.mark.parametrize(
+        "change",
+        [
+            pytest.param(lambda own: own[1:], id="one is left out"),
+            pytest.param(lambda own: [own[1], *own[:-1]], id="as many, one of them another"),
+            pytest.param(lambda own: own[::-1], id="another order, so early stopping sets others aside"),
+            pytest.param(lambda own: [*own, own[0]], id="something after them"),
+        ],
+    )
+    def test_a_method_that_does_not_train_on_the_records_of_the_target(
+        self,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        change: Callable[[list[Example]], list[Example]],
     ) -> None:
-        def fewer(context: TargetContext, settings: OppuMethod) -> list[Example]:
-            return own_examples(context, settings)[1:]
+        def other(context: TargetContext, settings: OppuMethod) -> list[Example]:
+            return change(own_examples(context, settings))
 
-        changed = {**KINDS, "oppu": replace(KINDS["oppu"], examples=fewer)}
+        changed = {**KINDS, "oppu": replace(KINDS["oppu"], examples=other)}
         monkeypatch.setattr(owning, "METHODS", changed)
         monkeypatch.setenv("PRIME_AUDIT_CACHE", str(tmp_path / "cache"))
         path = study(tmp_path, people(), ["base", "oppu"], controls=["base"])
