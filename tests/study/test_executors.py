@@ -439,5 +439,5 @@ def test_of_many_modules_only_some_are_in_memory(tmp_path: Path, monkeypatch: py
     assert [one.digest for one in some.values()] == [one.digest for one in whole.values()]
     assert [one.origin for one in some.values()] == users
     # What compares them finds the same, to the last bit.
-    kernels = [cosine_kernel([as_change(m) for m in modules.values()]) for modules in (whole, some)]
-    assert np.array_equal(*kernels)
+    expected, found = (cosine_kernel([as_change(m) for m in each.values()]) for each in (whole, some))
+    assert np.array_equal(found, expected)
