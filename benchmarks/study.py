@@ -6,7 +6,7 @@
 - ``workers``: seconds from the begin of a study's first unit to the end of its last, one worker of one or
   two threads and with two workers of one; ``ratio`` is two workers over the faster single one (at most
   0.62). What the command does before, such as loading the model, is left out; the start of the second worker,
-  while the first unit runs, is not
+  once there is a unit for it, is not
 - ``planning``: seconds to plan ``units`` units, data and model aside (at most 2 for 10,000)
 - ``journal``: seconds per line, fsync included, and ``share`` of the study's seconds (at most 0.01)
 - ``memory``: peak MiB of a study with 20 and with 200 sharers, whose modules lie in the store, linkage and

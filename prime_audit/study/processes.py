@@ -17,7 +17,7 @@ class Processes:
     """Some worker processes of this machine; a worker that dies is replaced."""
 
     def __init__(self, setup: Message, workers: int) -> None:
-        """Start no worker yet: with each unit one is started ahead, while there are fewer than asked for.
+        """Start no worker yet: one is started when there is a unit for it.
 
         Args:
             setup: Tells a worker of the study.
@@ -40,9 +40,6 @@ class Processes:
         self._busy[unit.name] = process
         process.send_task(unit, outputs)
         self._selector.register(process.answers, selectors.EVENT_READ, unit.name)
-        if self.free and not self._idle:
-            # It opens the study while the first unit, which most others follow from, is carried out.
-            self._idle.append(_Process(self._setup))
 
     def wait(self) -> Done:
         """Return the first answer, or the news that a worker has died."""

@@ -251,23 +251,6 @@ def test_ray_that_does_not_come_up_is_told_of(
     assert "\x1b" not in str(caught.value)
 
 
-def test_a_second_worker_starts_while_the_first_unit_runs(tmp_path: Path) -> None:
-    made = opened(tmp_path)
-    executor = processes(made)
-    assert isinstance(executor, Processes)
-    with closing(executor):
-        assert (executor.free, executor._idle) == (2, [])
-        executor.submit(made[1][0], {})
-        (ahead,) = executor._idle
-        assert executor.free == 1
-        ended = executor.wait()
-        assert ended.output is not None
-        executor.submit(made[1][1], {made[1][0].name: ended.output})
-        # No third one.
-        assert len(executor._idle) == 1
-    assert ahead._process.poll() is not None
-
-
 def test_a_directory_without_a_run_cannot_be_reused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="there is no run to reuse"):
         open_earlier(tmp_path / "nowhere", tmp_path, fresh=False)
@@ -439,5 +422,5 @@ def test_of_many_modules_only_some_are_in_memory(tmp_path: Path, monkeypatch: py
     assert [one.digest for one in some.values()] == [one.digest for one in whole.values()]
     assert [one.origin for one in some.values()] == users
     # What compares them finds the same, to the last bit.
-    kernels = [cosine_kernel([as_change(m) for m in modules.values()]) for modules in (whole, some)]
-    assert np.array_equal(*kernels)
+    expected, found = (cosine_kernel([as_change(m) for m in each.values()]) for each in (whole, some))
+    assert np.array_equal(found, expected)
