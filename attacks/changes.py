@@ -103,20 +103,25 @@ def factor_products(changes: Sequence[Change]) -> tuple[Grams, Grams] | None:
     Returns:
         Products of A and of B per layer; None where a layer's ranks differ or not all change the same layers.
     """
-    layers = layers_of(changes)
-    for layer in layers:
-        if len({len(change.factors[layer][0]) if layer in change.factors else 0 for change in changes}) > 1:
+    products: tuple[list[FloatArray], list[FloatArray]] = ([], [])
+    sizes: tuple[list[int], list[int]] = ([], [])
+    for layer in layers_of(changes):
+        if not all(layer in change.factors for change in changes):
             return None
-    sides = []
-    for side in (0, 1):
-        products, sizes = [], []
-        for layer in layers:
+        # Layer by layer, so that changes on a disk are read once.
+        own = [change.factors[layer] for change in changes]
+        if len({len(a) for a, _ in own}) > 1:
+            return None
+        for side in (0, 1):
             scales = np.array([change.scaling if side else 1.0 for change in changes])
-            rows = np.stack([change.factors[layer][side].ravel().astype(np.float64) for change in changes])
+            rows = np.stack([pair[side].ravel().astype(np.float64) for pair in own])
             # The entries that a trimming or dropping merge has left; all where it left none.
             held = rows[0] != 0 if rows[0].any() else np.ones(rows.shape[1], dtype=np.bool_)
             rows = (rows * scales[:, None])[:, held]
-            products.append(rows @ rows.T)
-            sizes.append(rows.shape[1])
-        sides.append(Grams(np.array(products), np.array(sizes, dtype=np.float64)))
-    return sides[0], sides[1]
+            products[side].append(rows @ rows.T)
+            sizes[side].append(rows.shape[1])
+    first, second = (
+        Grams(np.array(table), np.array(size, dtype=np.float64))
+        for table, size in zip(products, sizes, strict=True)
+    )
+    return first, second

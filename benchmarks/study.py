@@ -179,7 +179,14 @@ def _with_targets(targets: int) -> None:
         "quickstart", [*settings, "audit.controls=[base, placebo]", "audit.permutations=1000"]
     )
     dataset = load_dataset(config)
-    bench = _Made(config, dataset, draw_design(config, dataset), Store(Path("none")), Path("none"))
+    with tempfile.TemporaryDirectory() as home:
+        folder = Path(home)
+        bench = _Made(config, dataset, draw_design(config, dataset), Store(folder / "store"), folder)
+        _attack(bench)
+
+
+def _attack(bench: Workbench) -> None:
+    config, dataset = bench.config, bench.dataset
     names = [sharer.id for sharer in dataset.sharers]
     of = {t.id: dict.fromkeys(np.roll(names, n)[:3].tolist(), 1.0) for n, t in enumerate(dataset.targets)}
     outputs: dict[str, Any] = {"select": {"selected": of, "pool": names}}

@@ -25,6 +25,9 @@ class _Arrays(Mapping[str, tuple[NDArray[np.float32], NDArray[np.float32]]]):
         a, b = self._factors[layer]
         return a.numpy(), b.numpy()
 
+    def __contains__(self, layer: object) -> bool:
+        return layer in self._factors
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._factors)
 

@@ -8,11 +8,11 @@ from typing import Final
 from pydantic import JsonValue
 
 from prime_audit.bring.advice import advise
+from prime_audit.bring.deployment import check_deployment
 from prime_audit.bring.listed import Entry, listed, near_repeats
 from prime_audit.bring.outcome import Brought
 from prime_audit.bring.panels import ARRAYS, MODEL, base_panels, evidence_panels
 from prime_audit.bring.passes import LOSS, Probe, evidence_of, examples_of, token_numbers
-from prime_audit.bring.precision import quantization_beside
 from prime_audit.bring.records import RecordLists, read_lists
 from prime_audit.bring.request import BASE, NONE, ModelRequest
 from prime_audit.config import ModelConfig
@@ -39,8 +39,6 @@ def bring_model(request: ModelRequest) -> Brought:
         ModelError: A model or the adapter cannot be used, or the reference has another tokenizer.
     """
     _check(request)
-    if request.adapter is not None:
-        _check_precision(request.adapter, request.quantize is None)
     lists = read_lists(request.members, request.nonmembers, request.public)
     audited, reference = _load(request, [*lists.entries, *lists.public])
     evidence, left_out = evidence_of(audited, reference, lists)
@@ -75,6 +73,8 @@ def _check(request: ModelRequest) -> None:
 def _load(request: ModelRequest, entries: Sequence[Entry]) -> tuple[Probe, Probe | None]:
     """Loads the model and what it is compared with, both with the same longest sequence."""
     lm = _model(request.base, request)
+    if request.adapter is not None:
+        check_deployment(request.adapter, lm)
     module = None if request.adapter is None else read_module(request.adapter, lm)
     wanted = request.reference or (NONE if module is None else BASE)
     other = lm if wanted in (BASE, NONE) else _model(wanted, request)
@@ -90,18 +90,6 @@ def _model(name: str, request: ModelRequest) -> LanguageModel:
     # float32: the rounding of a half-precision model alone can hide what a merge leaves.
     config = ModelConfig(base=name, dtype="float32", quantize=request.quantize)
     return load_model(config, default_store(), request.max_tokens)
-
-
-def _check_precision(adapter: Path, lm_in_full: bool) -> None:
-    """Refuses an adapter of `personalize` or of a run on a base that holds its weights otherwise."""
-    said = quantization_beside(adapter)
-    if said is None or (said.held is None) == lm_in_full:
-        return
-    made, here = ("in full" if full else "in 4 bits" for full in (said.held is None, lm_in_full))
-    raise ModelError(
-        f"{adapter}: {said.source} says that its base is {made}, and here the base is {here}: another model",
-        hint="leave --quantize out" if said.held is None else "add --quantize 4bit",
-    )
 
 
 def _check_tokenizer(lm: LanguageModel, other: LanguageModel, entries: Sequence[Entry]) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from prime_audit.core import digest_json, read_json
 from prime_audit.errors import DataError
@@ -100,21 +101,27 @@ def _identity(results: Results, manifest: Mapping[str, object]) -> Identity:
             "design": {str(name): str(value) for name, value in sorted(dict(commitments).items())},
             "attacks": {attack.id: attack.version for attack in results.attacks},
             "results_schema": results.schema_version,
-            "study": _settings_digest(manifest.get("study")),
+            "study": settings_digest(manifest.get("study")),
         }
     )
 
 
-def _settings_digest(study: object) -> str | None:
+def settings_digest(study: object) -> str | None:
+    """Gives the digest of what a study sets.
+
+    What is null is not set: a later version's further setting, null by default, changes no digest.
+    """
     if not isinstance(study, dict):
         return None
-    settings = {
-        name: dict(part) if isinstance(part, dict) else part
-        for name, part in study.items()
-        if name not in _LEFT_OUT
-    }
+    settings = _set({name: part for name, part in study.items() if name not in _LEFT_OUT})
     for section, key in _PLACES:
         if isinstance(settings.get(section), dict):
             settings[section].pop(key, None)
     settings.pop("task", None)
     return digest_json(settings)
+
+
+def _set(part: Any) -> Any:  # noqa: ANN401 - any JSON
+    if isinstance(part, dict):
+        return {name: _set(value) for name, value in part.items() if value is not None}
+    return [_set(value) for value in part] if isinstance(part, list) else part

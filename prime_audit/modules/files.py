@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, TypeGuard, TypeVar
@@ -261,32 +262,52 @@ class _Folding:
 
 
 class _OnDisk(Mapping[str, Factors]):
-    """The factors of an adapter that was found to be sound, layer by layer from its file."""
+    """The factors of an adapter that was found to be sound, layer by layer from its file.
+
+    The layer that was read last is kept: who compares modules asks for each layer of theirs several times.
+    """
 
     def __init__(self, folder: Path, layers: tuple[str, ...], fold: _Folding) -> None:
         self._folder = folder
-        self._layers = layers
+        self._keys: dict[str, list[str]] = {layer: [] for layer in layers}
         self._fold = fold
+        self._last: tuple[str, Factors] | None = None
+        with self._opened() as file:
+            for key in file.keys():
+                if (layer := layer_of(key)) in self._keys:
+                    self._keys[layer].append(key)
 
     def __getitem__(self, name: str) -> Factors:
-        if name not in self._layers:
-            raise KeyError(name)
-        try:
-            with safe_open(self._folder / _WEIGHTS, framework="pt") as file:
-                own = [key for key in file.keys() if layer_of(key) == name]
-                state = {key: file.get_tensor(key) for key in own}
-                pair = factors_from_state(state, f"module {self._folder}")[name]
-        except (SafetensorError, OSError, ModelError) as error:
-            raise _changed(self._folder) from error
+        if self._last is None or self._last[0] != name:
+            self._last = (name, self._read(name))
+        return self._last[1]
+
+    def _read(self, name: str) -> Factors:
+        keys = self._keys[name]
+        with self._opened() as file:
+            state = {key: file.get_tensor(key) for key in keys}
+            pair = factors_from_state(state, f"module {self._folder}")[name]
         if not all(bool(part.isfinite().all()) for part in pair):
             raise _changed(self._folder)
         return self._fold(name, pair)
 
+    @contextmanager
+    def _opened(self) -> Iterator[safe_open]:
+        try:
+            with safe_open(self._folder / _WEIGHTS, framework="pt") as file:
+                yield file
+        except (SafetensorError, OSError, ModelError) as error:
+            raise _changed(self._folder) from error
+
+    def __contains__(self, name: object) -> bool:
+        # Of itself a Mapping would read the layer to answer.
+        return name in self._keys
+
     def __iter__(self) -> Iterator[str]:
-        return iter(self._layers)
+        return iter(self._keys)
 
     def __len__(self) -> int:
-        return len(self._layers)
+        return len(self._keys)
 
 
 def _changed(folder: Path) -> ModelError:

@@ -59,13 +59,20 @@ def train_own(bench: Workbench, method: MethodConfig, target: str, similarity: M
 
 
 def _check_examples(method: str, context: TargetContext, given: Sequence[Example]) -> None:
-    """Refuses examples that do not end with the target's records in order; what they ask is the method's."""
+    """Refuses examples that do not end with the target's records in order: their answers, asked with them."""
     history, past = context.target.history, context.task.past
-    wanted = [past.completion(history[place].answer or "") for place in by_date(history)]
-    if [one.completion for one in given[-len(wanted) :]] != wanted:
-        raise ConfigError(
-            f"method {method} trains on {plural(len(given), 'example')} for {context.target.id}, and the "
-            f"last ones are not the target's {plural(len(wanted), 'record')}, the oldest first: one that is "
-            "not trained on is no member",
-            hint="let its examples end with every record of the target's history, in the order of by_date",
-        )
+    wanted = [history[place] for place in by_date(history)]
+    last = given[-len(wanted) :]
+    # A prompt that is longer than the context is cut at training, not here.
+    if len(last) == len(wanted) and all(
+        one.completion == past.completion(item.answer or "") and item.input in one.prompt
+        for one, item in zip(last, wanted, strict=True)
+    ):
+        return
+    raise ConfigError(
+        f"method {method} trains on {plural(len(given), 'example')} for {context.target.id}, and the last "
+        f"ones are not the target's {plural(len(wanted), 'record')}, the oldest first: one that is not "
+        "trained on is no member",
+        hint="let its examples end with every record of the target's history, in the order of by_date, each "
+        "with the record's input in its prompt and its answer as the completion",
+    )

@@ -62,7 +62,7 @@ def test_an_unchanged_method_fails_in_few_pairs(verdicts: tuple[list[Gate], list
     same, _ = verdicts
     assert len(same) == 20
     assert {gate.verdict for gate in same} <= {"pass", "fail"}
-    # Of 20 tests at 5 %, more than four fail three times in a thousand.
+    # More than four of 20 fail in about two of a hundred worlds: five pairs share a baseline.
     assert sum(gate.verdict == "fail" for gate in same) <= 4
 
 

@@ -6,11 +6,23 @@ from pathlib import Path
 import pytest
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
+from attacks import link
+from prime_audit.audit.linkage import as_change
 from prime_audit.errors import DataError, ModelError, OutputError
 from prime_audit.models import LanguageModel
-from prime_audit.modules import AdapterBank, LoraModule, export, gram, open_module, read_module, write_module
+from prime_audit.modules import (
+    AdapterBank,
+    LoraModule,
+    export,
+    files,
+    gram,
+    open_module,
+    read_module,
+    write_module,
+)
 
 MakeModule = Callable[..., LoraModule]
 MakeLm = Callable[..., LanguageModel]
@@ -213,6 +225,26 @@ def test_an_opened_module_reads_its_layers_when_they_are_looked_at(
     assert torch.equal(opened.factors[layer][0], make_module(1).factors[layer][0])
     with pytest.raises(KeyError):
         opened.factors["no.such.layer"]
+
+
+def test_linkage_reads_a_layer_of_an_opened_module_few_times(
+    make_module: MakeModule, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fails where asking whether a layer is there reads it, or where each factor is read by itself."""
+    for place in range(4):
+        write_module(make_module(place), tmp_path / f"m{place}", "toy")
+    opened = {f"m{place}": open_module(tmp_path / f"m{place}") for place in range(4)}
+    reads = []
+
+    def opening(path: Path, framework: str) -> safe_open:
+        reads.append(path)
+        return safe_open(path, framework=framework)
+
+    monkeypatch.setattr(files, "safe_open", opening)
+    linked = link(as_change(make_module(9)), {name: as_change(one) for name, one in opened.items()})
+    kept = link(as_change(make_module(9)), {f"m{place}": as_change(make_module(place)) for place in range(4)})
+    assert linked == kept
+    assert len(reads) <= 12 * sum(len(one.factors) for one in opened.values())
 
 
 def test_an_opened_module_that_is_damaged_later_is_told_of(folder: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import prime_audit
-from prime_audit.bring.precision import quantization_beside
+from prime_audit.bring.deployment import deployment_of
 from prime_audit.config import ModelConfig, TrainingConfig
 from prime_audit.core import read_json
 from prime_audit.errors import DataError, ModelError
@@ -35,13 +35,16 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home
 
 
-def deployed(home: Path, folder: Path, quantization: object, by: str) -> Path:
-    """The adapter as `personalize` writes it, or as a run does, which say how the base held its weights."""
+def deployed(home: Path, folder: Path, quantization: object, by: str, adapted: str | None = None) -> Path:
+    """The adapter as `personalize` writes it, or as a run does, which say what it is deployed on."""
     adapter = folder / "modules" / "uniform" / "ann"
     shutil.copytree(home / "bare", adapter)
     name, section = ("private.json", "base") if by == "personalize" else ("manifest.json", "model")
     beside = adapter if by == "personalize" else folder
-    (beside / name).write_text(json.dumps({section: {"name": "tiny", "quantization": quantization}}))
+    digest = load_model(ModelConfig(base="tiny", dtype="float32", device="cpu"), folder).digest
+    base = {"name": "tiny", "quantization": quantization, "digest": digest}
+    under = {"adaptation": adapted} if by == "personalize" else {"modules": {"adaptation": adapted}}
+    (beside / name).write_text(json.dumps({section: base, **under}))
     return adapter
 
 
@@ -61,6 +64,16 @@ class TestAnAdapterThatSaysWhatItsBaseIs:
         assert caught.value.hint == "add --quantize 4bit"
         assert not (tmp_path / "out").exists()
 
+    def test_on_a_task_adaptation_it_is_refused_on_the_bare_base(
+        self, trained: Path, tmp_path: Path, by: str
+    ) -> None:
+        adapter = deployed(trained, tmp_path, None, by, adapted="0" * 64)
+        with pytest.raises(ModelError, match="lies on a task adaptation of this base") as caught:
+            attack(trained, tmp_path / "out", adapter)
+        assert "merge the adaptation into the base" in caught.value.hint
+        assert not (tmp_path / "out").exists()
+
+    @needs_bitsandbytes
     def test_of_a_base_in_full_it_is_refused_on_one_in_4_bits(
         self, trained: Path, tmp_path: Path, by: str
     ) -> None:
@@ -82,7 +95,7 @@ class TestAnAdapterThatSaysWhatItsBaseIs:
 
 
 def test_any_other_adapter_says_nothing(trained: Path) -> None:
-    assert quantization_beside(trained / "bare") is None
+    assert deployment_of(trained / "bare") is None
 
 
 @needs_bitsandbytes
