@@ -117,4 +117,11 @@ def _settings_digest(study: object) -> str | None:
         if isinstance(settings.get(section), dict):
             settings[section].pop(key, None)
     settings.pop("task", None)
-    return digest_json(settings)
+    return digest_json(_without_nulls(settings))
+
+
+def _without_nulls(part: object) -> object:
+    """Keep what is set: an option that a later version adds, and that is off, makes no other study."""
+    if isinstance(part, dict):
+        return {name: _without_nulls(value) for name, value in part.items() if value is not None}
+    return [_without_nulls(value) for value in part] if isinstance(part, list) else part
