@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from prime_audit.core import digest_json, read_json
 from prime_audit.errors import DataError
@@ -107,21 +106,23 @@ def _identity(results: Results, manifest: Mapping[str, object]) -> Identity:
 
 
 def settings_digest(study: object) -> str | None:
-    """Gives the digest of what a study sets.
-
-    What is null is not set: a later version's further setting, null by default, changes no digest.
-    """
+    """Gives the digest of what a study sets, without what changes no number and what is null."""
     if not isinstance(study, dict):
         return None
-    settings = _set({name: part for name, part in study.items() if name not in _LEFT_OUT})
+    settings = {
+        name: dict(part) if isinstance(part, dict) else part
+        for name, part in study.items()
+        if name not in _LEFT_OUT
+    }
     for section, key in _PLACES:
         if isinstance(settings.get(section), dict):
             settings[section].pop(key, None)
     settings.pop("task", None)
-    return digest_json(settings)
+    return digest_json(_without_nulls(settings))
 
 
-def _set(part: Any) -> Any:  # noqa: ANN401 - any JSON
+def _without_nulls(part: object) -> object:
+    """Keep what is set: an option that a later version adds, and that is off, makes no other study."""
     if isinstance(part, dict):
-        return {name: _set(value) for name, value in part.items() if value is not None}
-    return [_set(value) for value in part] if isinstance(part, list) else part
+        return {name: _without_nulls(value) for name, value in part.items() if value is not None}
+    return [_without_nulls(value) for value in part] if isinstance(part, list) else part

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from prime_audit.gate import load_run
 from tests.support import Finished, run_cli, write_study
 
 RULES = """\
@@ -58,6 +59,19 @@ def test_a_baseline_holds_no_path_no_version_and_no_text(home: Path) -> None:
     text = (home / "base.json").read_text()
     assert str(home) not in text
     assert not [word for word in ('version": "', "torch", "headline", "-h01", "started") if word in text]
+
+
+def test_an_option_that_is_off_makes_no_other_study_and_one_that_is_on_does(
+    home: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(home / "run", tmp_path / "run")
+    manifest = tmp_path / "run" / "manifest.json"
+    document = json.loads(manifest.read_text())
+    kept = load_run(home / "run").identity
+    for value, same in ((None, True), ("on", False)):
+        document["study"]["model"]["invented"] = value
+        manifest.write_text(json.dumps(document))
+        assert (load_run(tmp_path / "run").identity == kept) is same
 
 
 def test_the_summary_page_of_a_build_is_added_to(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -36,7 +36,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.setenv("PRIME_AUDIT_CACHE", str(folder / "cache"))
         yield write_study(
             folder,
-            data={"sharers": 3, "targets": 3},
+            data={"sharers": 6, "targets": 6},
             sharers={"per_target": 2},
             training={"rank": 4, "alpha": 8, "lr": 1e-2, "target_modules": LAYERS},
             audit={"permutations": 1000, "attacks": ["reference"], "controls": []},
