@@ -14,9 +14,17 @@ version = cache(metadata.version)
 PACKAGES = ("torch", "transformers", "peft", "nevergrad", "numpy", "scipy", "scikit-learn", "bm25s")
 
 
-def versions() -> dict[str, str]:
-    """Returns the versions of this program and of the packages that compute its figures."""
-    return {name: version(name) for name in ("prime-audit", *PACKAGES)}
+def versions(model: ModelConfig) -> dict[str, str]:
+    """Returns the versions of this program and of the packages that compute a study's figures."""
+    return {"prime-audit": version("prime-audit"), **packages(model)}
+
+
+def version_here(name: str) -> str:
+    """Returns a package's version, or words that say that it is not installed."""
+    try:
+        return version(name)
+    except metadata.PackageNotFoundError:
+        return "not installed"
 
 
 def packages(model: ModelConfig) -> dict[str, str]:

@@ -20,7 +20,7 @@ from prime_audit import errors
 from prime_audit.config import StudyConfig
 from prime_audit.errors import IncompleteError, PrimeAuditError
 from prime_audit.study.executor import Done, carry_out_unit
-from prime_audit.study.identity import versions
+from prime_audit.study.identity import version_here, versions
 from prime_audit.study.inputs import load_dataset
 from prime_audit.study.opening import open_study, set_threads
 from prime_audit.study.units import Output, Unit
@@ -50,7 +50,7 @@ def setup_message(bench: Workbench, threads: int) -> Message:
         "device": bench.pretrained.device.type,
         "folder": str(Path.cwd()),
         "threads": threads,
-        "versions": versions(),
+        "versions": versions(bench.config.model),
     }
 
 
@@ -114,10 +114,8 @@ class Worker:
 
 
 def _check_versions(wanted: Mapping[str, str]) -> None:
-    here = versions()
-    others = [
-        f"{name} {here[name]} instead of {wanted[name]}" for name in here if here[name] != wanted.get(name)
-    ]
+    here = {name: version_here(name) for name in wanted}
+    others = [f"{name} {here[name]} instead of {wanted[name]}" for name in here if here[name] != wanted[name]]
     if others:
         raise IncompleteError(
             f"the worker has other packages than the command: {', '.join(others)}",

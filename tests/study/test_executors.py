@@ -18,7 +18,7 @@ import torch
 
 from attacks import cosine_kernel
 from prime_audit.audit.linkage import as_change
-from prime_audit.config import load_study
+from prime_audit.config import ModelConfig, load_study
 from prime_audit.core import Seeds, digest_folder
 from prime_audit.errors import ConfigError, DataError, IncompleteError, OutputError
 from prime_audit.models import Batching
@@ -393,16 +393,24 @@ def test_a_signal_to_the_commands_group_does_not_reach_a_worker_which_ends_with_
 def test_a_worker_with_another_version_of_a_package_is_refused_by_its_name(tmp_path: Path) -> None:
     message = setup(opened(tmp_path))
     assert {"prime-audit", "torch", "transformers", "peft", "numpy", "scipy"} < set(message["versions"])
-    message["versions"] = {**message["versions"], "scipy": "0.1"}
-    with pytest.raises(IncompleteError, match=r"other packages than the command: scipy \S+ instead of 0\.1$"):
+    message["versions"] = {**message["versions"], "scipy": "0.1", "no-such-package": "2.0"}
+    with pytest.raises(
+        IncompleteError, match=r"other packages than the command: scipy \S+ instead of 0\.1"
+    ) as caught:
         Worker(message)
+    assert str(caught.value).endswith(", no-such-package not installed instead of 2.0")
 
 
 @pytest.mark.parametrize("lacks", ["out", "folder"])
 def test_a_worker_that_does_not_see_a_folder_says_which_and_what_must_be_shared(
     lacks: str, tmp_path: Path
 ) -> None:
-    message = {"versions": versions(), "out": str(tmp_path), "folder": str(tmp_path), "threads": 1}
+    message = {
+        "versions": versions(ModelConfig()),
+        "out": str(tmp_path),
+        "folder": str(tmp_path),
+        "threads": 1,
+    }
     with pytest.raises(OutputError, match="gone: this worker does not see the") as caught:
         Worker({**message, lacks: str(tmp_path / "gone")})
     assert "the data and the base model" in caught.value.hint

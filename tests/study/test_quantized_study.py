@@ -13,7 +13,9 @@ from prime_audit.config import StudyConfig, load_study
 from prime_audit.errors import ConfigError
 from prime_audit.models import quantizing as quantizing_module
 from prime_audit.results import Results
+from prime_audit.study import identity
 from prime_audit.study.disk import estimate
+from prime_audit.study.identity import version
 from prime_audit.study.inputs import load_dataset
 from prime_audit.study.opening import open_study
 from prime_audit.study.plan import describe_plan, describe_room
@@ -64,6 +66,17 @@ def test_no_unit_keeps_its_key(tmp_path: Path) -> None:
     assert {"adapt", "select"} <= full.keys()
     assert not set(full.values()) & set(packed.values())
     assert keys(tmp_path / "again", "4bit") == packed
+
+
+@needs_bitsandbytes
+def test_another_version_of_the_quantiser_changes_every_key_in_4_bits_and_none_in_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = {quantize: keys(tmp_path / f"{quantize}", quantize) for quantize in (None, "4bit")}
+    monkeypatch.setattr(identity, "version", lambda name: "9.9" if name == "bitsandbytes" else version(name))
+    after = {quantize: keys(tmp_path / f"{quantize}-later", quantize) for quantize in (None, "4bit")}
+    assert after[None] == before[None]
+    assert not set(after["4bit"].values()) & set(before["4bit"].values())
 
 
 @needs_bitsandbytes
