@@ -292,7 +292,7 @@ class _OnDisk(Mapping[str, Factors]):
         return self._fold(name, pair)
 
     @contextmanager
-    def _opened(self) -> Iterator[safe_open]:
+    def _opened(self) -> Iterator[Any]:
         try:
             with safe_open(self._folder / _WEIGHTS, framework="pt") as file:
                 yield file
