@@ -100,7 +100,7 @@ def read_module(folder: Path, lm: LanguageModel | None = None, within: Path | No
 
 
 def open_module(folder: Path, lm: LanguageModel | None = None, within: Path | None = None) -> LoraModule:
-    """Reads and checks an adapter as `read_module` does, and keeps none of its factors in memory.
+    """Reads and checks an adapter as `read_module` does, and keeps one layer's factors in memory at most.
 
     For whoever looks at one layer of very many modules after the other.
 
@@ -110,7 +110,7 @@ def open_module(folder: Path, lm: LanguageModel | None = None, within: Path | No
         within: As for `read_module`.
 
     Returns:
-        The module; a layer's factors are read from its file each time that they are asked for.
+        The module; a layer's factors are read from its file unless they were asked for last.
 
     Raises:
         ModelError: As for `read_module`; also later, where the file has gone or was changed.

@@ -45,7 +45,8 @@ def register(
             ``TrainedSettings`` where the settings are such.
         examples: What that module is trained on; by default the target's own history, with the prompts that
             the settings ask for. Every record of the history, the target's own ones last, in the order of
-            `by_date`: early stopping sets the last ones aside, and the audit counts the others as members.
+            `by_date`, with its input in the prompt and its answer as the completion: early stopping sets the
+            last ones aside, and the audit counts the others as members.
         needs_gates: Whether the sharers' gates must be trained first, by the ``steps``, ``lr`` and
             ``batch_size`` of the settings.
         needs_public: Whether it cannot do without public users.
