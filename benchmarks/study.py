@@ -131,7 +131,7 @@ def _in_process(of: str, count: int) -> float:
 
 
 def _peak() -> int:
-    """Returns this process's peak in KiB; `getrusage` would begin with that of the process it was forked from."""
+    """Returns this process's peak in KiB; `getrusage` would begin with that of its parent."""
     status = Path("/proc/self/status").read_text(encoding="utf-8")
     return int(status.partition("VmHWM:")[2].split()[0])
 

@@ -328,6 +328,7 @@ def make_private_dir(path: Path) -> Path:
 
     Raises:
         OutputError: The folder cannot be made or written to.
+        NoSpaceError: The disk is full.
     """
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -335,6 +336,14 @@ def make_private_dir(path: Path) -> Path:
         with tempfile.TemporaryFile(dir=path) as probe:
             probe.write(b"probe")
     except OSError as error:
+        if error.errno in _FULL:
+            # A folder that could not be made is none whose disk can be asked.
+            there = next(folder for folder in (path, *path.absolute().parents) if folder.is_dir())
+            raise NoSpaceError(
+                f"{path}: nothing can be written there: {error.strerror} "
+                f"({shutil.disk_usage(there).free} bytes free on the disk)",
+                hint="make room, or choose another place with --out; nothing was changed",
+            ) from error
         raise OutputError(
             f"{path}: this folder cannot be written to: {error.strerror or error}",
             hint="choose another place with --out, or change the permissions",

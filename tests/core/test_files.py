@@ -1,5 +1,6 @@
 """Atomic writes, strict JSON, digests, private folders."""
 
+import errno
 import hashlib
 import os
 import stat
@@ -21,7 +22,7 @@ from prime_audit.core import (
     remove_temporaries,
     write_json,
 )
-from prime_audit.errors import DataError, OutputError
+from prime_audit.errors import DataError, NoSpaceError, OutputError
 
 
 def test_a_file_is_replaced_whole_and_leaves_nothing_beside_it(tmp_path: Path) -> None:
@@ -130,6 +131,19 @@ def test_a_private_folder_is_private_and_writable(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="cannot be written to") as caught:
         make_private_dir(tmp_path / "file" / "out")
     assert "--out" in caught.value.hint
+
+
+def test_a_folder_on_a_full_disk_is_a_matter_of_room_not_of_usage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "mkdir", full)
+    with pytest.raises(NoSpaceError, match=r"No space left on device \(\d+ bytes free") as caught:
+        make_private_dir(tmp_path / "no" / "such")
+    assert caught.value.exit_code == 1
+    assert "permissions" not in caught.value.hint
 
 
 def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
