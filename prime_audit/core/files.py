@@ -227,7 +227,9 @@ def parse_json(text: str, where: str, first_line: int = 1) -> object:
             hint="use null for a missing number",
         ) from error
     except (RecursionError, ValueError) as error:
-        raise DataError(f"{where}: not usable JSON: nested too deeply, or a number too long") from error
+        # The parser does not say where; in a document of one line there is no other place.
+        place = where if "\n" in text.strip() else f"{where}: line {first_line}"
+        raise DataError(f"{place}: not usable JSON: nested too deeply, or a number too long") from error
 
 
 def refuse_constant(name: str) -> object:

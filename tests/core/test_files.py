@@ -68,7 +68,8 @@ def test_json_is_strict_both_ways(tmp_path: Path) -> None:
         ('{"a": 1\n}\n}', "line 3, column 1: not valid JSON: Extra data"),
         ('{"a": "NaN",\n "b": NaN}', "line 2, column 7: NaN is not allowed in JSON"),
         ("[1, -Infinity]", "line 1, column 5: -Infinity is not allowed"),
-        ("[" * 100_000, "not usable JSON: nested too deeply"),
+        ("[" * 100_000, "line 1: not usable JSON: nested too deeply"),
+        ("[\n" * 100_000, "a.json: not usable JSON: nested too deeply"),
         ("", "line 1, column 1: the JSON ends too early"),
     ],
 )
