@@ -49,6 +49,10 @@ class NoSpaceError(OutputError):
     exit_code: ClassVar[int] = 1
 
 
+class NoMemoryError(PrimeAuditError):
+    """Memory is too small: nothing is wrong with the command, and a study continues once there is more."""
+
+
 class GateFailure(PrimeAuditError):
     """The run is complete and breaks a rule of the gate."""
 

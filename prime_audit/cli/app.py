@@ -3,10 +3,8 @@
 import os
 import signal
 import sys
-import traceback
 import warnings
 from collections.abc import Sequence
-from pathlib import Path
 from types import FrameType
 from typing import Annotated, NoReturn
 
@@ -101,18 +99,15 @@ def _run(args: Sequence[str] | None) -> int:
         terminal.complain(str(error), error.hint)
         code = error.exit_code
     except Exception as error:
-        terminal.complain(_unexpected(error), "" if terminal.debug else _DEBUG_HINT)
-        code = 1
+        from prime_audit.core import unexpected
+
+        told = unexpected(error, "" if terminal.debug else _DEBUG_HINT)
+        terminal.complain(str(told), told.hint)
+        code = told.exit_code
     return code if _flushed() else 1
 
 
 _DEBUG_HINT = "this is a fault in the program: `prime-audit --debug ...` shows the traceback"
-
-
-def _unexpected(error: Exception) -> str:
-    """Name an unexpected error by type and place; its message may hold somebody's text."""
-    place = traceback.extract_tb(error.__traceback__)[-1]
-    return f"unexpected {type(error).__name__} in {Path(place.filename).name}, line {place.lineno}"
 
 
 def _flushed() -> bool:

@@ -24,6 +24,7 @@ from prime_audit.core.lock import refuse_if_held, sole_writer
 from prime_audit.core.places import default_store
 from prime_audit.core.sanitise import printable
 from prime_audit.core.seeds import Seeds
+from prime_audit.core.unexpected import ran_out_of_memory, unexpected
 from prime_audit.core.wording import plural
 
 __all__ = [
@@ -43,6 +44,7 @@ __all__ = [
     "parse_json",
     "plural",
     "printable",
+    "ran_out_of_memory",
     "read_json",
     "read_json_list",
     "read_lines",
@@ -51,5 +53,6 @@ __all__ = [
     "remove_temporaries",
     "sole_writer",
     "sync_folder",
+    "unexpected",
     "write_json",
 ]

@@ -7,11 +7,10 @@ from typing import TypeVar
 
 import torch
 
+from prime_audit.core import ran_out_of_memory
 from prime_audit.errors import ModelError
 
 _Result = TypeVar("_Result")
-# What PyTorch's allocator for the CPU says; on a GPU it raises an error of its own type.
-_CPU_ALLOCATOR = "DefaultCPUAllocator"
 
 
 @dataclass
@@ -46,8 +45,8 @@ class Batching:
             batch = waiting.pop()
             try:
                 result = run(batch)
-            except (torch.OutOfMemoryError, RuntimeError) as error:
-                if not _out_of_memory(error):
+            except (RuntimeError, MemoryError) as error:
+                if not ran_out_of_memory(error):
                     raise
                 if len(batch) == 1:
                     raise ModelError(
@@ -78,11 +77,7 @@ def fits_or_says(what: str, hint: str) -> Iterator[None]:
     """
     try:
         yield
-    except (torch.OutOfMemoryError, RuntimeError) as error:
-        if not _out_of_memory(error):
+    except (RuntimeError, MemoryError) as error:
+        if not ran_out_of_memory(error):
             raise
         raise ModelError(f"{what} does not fit into memory", hint=hint) from error
-
-
-def _out_of_memory(error: RuntimeError) -> bool:
-    return isinstance(error, torch.OutOfMemoryError) or _CPU_ALLOCATOR in str(error)

@@ -22,8 +22,8 @@ from transformers.utils import logging as transformers_logging
 
 from prime_audit.bundled import TINY
 from prime_audit.config import ModelConfig
-from prime_audit.core import digest_file, digest_json, printable, read_json
-from prime_audit.errors import ModelError
+from prime_audit.core import digest_file, digest_json, printable, ran_out_of_memory, read_json
+from prime_audit.errors import ModelError, NoMemoryError
 from prime_audit.models.language_model import LanguageModel
 from prime_audit.models.quantizing import (
     FOUR_BITS,
@@ -191,6 +191,11 @@ def _read(
                 folder, dtype=dtype, use_safetensors=True, output_loading_info=True, **more, **safe
             )
     except Exception as error:
+        if ran_out_of_memory(error):
+            raise NoMemoryError(
+                f"model {name}: does not fit into memory",
+                hint="try fewer run.workers, model.dtype: bfloat16, model.quantize: 4bit, or more memory",
+            ) from error
         # Readers of many formats sit below this call and raise what they like; the cause stays chained.
         raise ModelError(
             f"model {name}: cannot be loaded: {_first_line(error)}",

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import nn
 from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
-from prime_audit.core import digest_file, digest_json, inside, printable, read_json
+from prime_audit.core import digest_file, digest_json, inside, printable, ran_out_of_memory, read_json
 from prime_audit.errors import ModelError
 from prime_audit.models.forward import plan_batches
 from prime_audit.models.loading import quiet
@@ -215,6 +215,8 @@ def load_sentence_encoder(folder: SentenceFolder, device: torch.device) -> Sente
                 **safe,
             )
     except Exception as error:
+        if ran_out_of_memory(error):
+            raise
         # Readers of many formats sit below this call and raise what they like; the cause stays chained.
         first = printable(f"{type(error).__name__}: {error}".splitlines()[0])
         raise ModelError(

@@ -13,7 +13,14 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
-from prime_audit.core import atomic_dir, atomic_write_bytes, printable, read_json, write_json
+from prime_audit.core import (
+    atomic_dir,
+    atomic_write_bytes,
+    printable,
+    ran_out_of_memory,
+    read_json,
+    write_json,
+)
 from prime_audit.errors import ModelError, OutputError
 from prime_audit.models import LanguageModel
 from prime_audit.modules.lora import Factors, LoraModule, check_fit, factors_from_state, layer_of
@@ -219,6 +226,8 @@ def _tensors(folder: Path) -> dict[str, Tensor]:
     try:
         return load_tensors(path.read_bytes())
     except (SafetensorError, OSError) as error:
+        if ran_out_of_memory(error):
+            raise
         raise ModelError(f"module {folder}: {_WEIGHTS} cannot be read", hint="the file is damaged") from error
 
 
@@ -297,6 +306,8 @@ class _OnDisk(Mapping[str, Factors]):
             with safe_open(self._folder / _WEIGHTS, framework="pt") as file:
                 yield file
         except (SafetensorError, OSError, ModelError) as error:
+            if ran_out_of_memory(error):
+                raise
             raise _changed(self._folder) from error
 
     def __contains__(self, name: object) -> bool:

@@ -17,7 +17,7 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
-from prime_audit.core import atomic_write_bytes
+from prime_audit.core import atomic_write_bytes, ran_out_of_memory
 from prime_audit.errors import ModelError
 from prime_audit.models import Encoded, Example, LanguageModel, encode_all, fits_or_says
 from prime_audit.modules.lora import LoraModule, check_fit, linear_layer
@@ -162,6 +162,8 @@ def read_gates(folder: Path, module: LoraModule) -> dict[str, Tensor]:
     try:
         gates = load_tensors((folder / _FILE).read_bytes())
     except (SafetensorError, OSError) as error:
+        if ran_out_of_memory(error):
+            raise
         raise ModelError(
             f"gates {folder}: {_FILE} cannot be read",
             hint="delete the folder; the next run trains the gates again",

@@ -10,7 +10,6 @@ import os
 import queue
 import sys
 import threading
-import traceback
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import Any
 
 from prime_audit import errors
 from prime_audit.config import StudyConfig
+from prime_audit.core import unexpected
 from prime_audit.errors import IncompleteError, PrimeAuditError
 from prime_audit.study.executor import Done, carry_out_unit
 from prime_audit.study.identity import version_here, versions
@@ -27,6 +27,7 @@ from prime_audit.study.units import Output, Unit
 from prime_audit.study.workbench import Workbench
 
 Message = dict[str, Any]
+_FAULT = "this is a fault in the program: `prime-audit --debug ...` with run.workers=1 shows more"
 _SHARED = (
     "the run directory, PRIME_AUDIT_CACHE, the folder that the command is given in, the data and the base "
     "model must lie at the same place on all nodes"
@@ -134,13 +135,12 @@ def failure(unit: str, error: Exception) -> Message:
     """Returns the answer that tells of an error; an unexpected one by type and place, without its text."""
     if isinstance(error, PrimeAuditError):
         return {"unit": unit, "kind": type(error).__name__, "message": str(error), "hint": error.hint}
-    place = traceback.extract_tb(error.__traceback__)[-1]
-    where = f"{Path(place.filename).name}, line {place.lineno}"
+    told = unexpected(error, _FAULT)
     return {
         "unit": unit,
-        "kind": "PrimeAuditError",
-        "message": f"unit {unit}: unexpected {type(error).__name__} in {where}",
-        "hint": "this is a fault in the program: `prime-audit --debug ...` with run.workers=1 shows more",
+        "kind": type(told).__name__,
+        "message": f"unit {unit}: {told}",
+        "hint": told.hint,
     }
 
 

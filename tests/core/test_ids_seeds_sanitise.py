@@ -24,6 +24,7 @@ def test_exit_codes_are_those_of_the_contract() -> None:
         "DataError": 2,
         "ModelError": 2,
         "OutputError": 2,
+        "NoMemoryError": 1,
         "GateFailure": 3,
         "IncompleteError": 4,
     }
