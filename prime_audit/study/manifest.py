@@ -22,6 +22,22 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
+# How a run was made, which a start that computes nothing does not change.
+PROVENANCE = (
+    "tool",
+    "python",
+    "platform",
+    "cpu_threads",
+    "threads_per_worker",
+    "deterministic",
+    "packages",
+    "made_otherwise",
+    "command",
+    "started",
+    "finished",
+)
+
+
 @dataclass(frozen=True)
 class Work:
     """What the units of a run amounted to, over all the commands that made it.
@@ -32,12 +48,14 @@ class Work:
         by_method: Compute seconds per target that each method took to be made and to answer, its own modules
             among them, what all methods share (the sharers' modules) not.
         halved: How many batches did not fit into memory and were halved.
+        otherwise: Units that were made with other threads or packages; see `made_otherwise`.
     """
 
     adapted_on: int
     seconds: dict[str, float]
     by_method: dict[str, float]
     halved: int
+    otherwise: list[dict[str, Any]]
 
 
 def manifest(bench: Workbench, started: str, work: Work) -> dict[str, Any]:
@@ -65,6 +83,7 @@ def manifest(bench: Workbench, started: str, work: Work) -> dict[str, Any]:
             "float32_matmul_precision": torch.get_float32_matmul_precision(),
         },
         "packages": packages(bench.config.model),
+        "made_otherwise": work.otherwise,
         "command": _command(),
         "started": started,
         "finished": now(),

@@ -1,5 +1,7 @@
 """Opens a study in a run directory: its users, coin flips, model and plan, alike in every process."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -36,3 +38,18 @@ def set_threads(threads: int | None) -> None:
     """Sets how many threads torch computes with; None leaves its own choice, all cores."""
     if threads is not None:
         torch.set_num_threads(threads)
+
+
+@contextmanager
+def threads_set(threads: int | None) -> Iterator[None]:
+    """Sets torch's threads for a block: whoever calls from Python has a number of their own.
+
+    Args:
+        threads: As for `set_threads`.
+    """
+    before = torch.get_num_threads()
+    set_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -13,7 +13,7 @@ from prime_audit.study.disk import Room, estimate
 from prime_audit.study.feasible import check_feasible
 from prime_audit.study.inputs import draw_design, load_dataset
 from prime_audit.study.plan_attacks import plan_attacks
-from prime_audit.study.planner import Planner, digest_items
+from prime_audit.study.planner import Planner, digest_people
 from prime_audit.study.remaking import named_by
 from prime_audit.study.store import Store, default_store
 from prime_audit.study.units import Unit
@@ -79,7 +79,7 @@ def _select(planner: Planner, adapted: list[str]) -> None:
         "embedder": bench.embedder_part,
         "representatives": config.sharers.representatives,
     }
-    histories = digest_items([i for user in bench.dataset.users for i in bench.seen(user).history])
+    histories = digest_people(bench.seen(user) for user in bench.dataset.users)
     counted = {**planner.root, "loss": config.training.loss, "histories": histories}
     planner.add(COUNTED, counted, adapted, lambda outputs: count_tokens_of_sharers(bench))
     selected = {**planner.root, **part, "histories": histories}

@@ -84,7 +84,16 @@ class Planner:
         kept = answers_path(self.bench, *name.split("/")[1:]) if stage == "deploy" else None
         needed = tuple(dict.fromkeys(followed))
         self.units.append(
-            Unit(name=name, stage=stage, key=key, run=run, artefact=artefact, kept=kept, needs=needed)
+            Unit(
+                name=name,
+                stage=stage,
+                key=key,
+                run=run,
+                artefact=artefact,
+                in_store=stage in IN_STORE,
+                kept=kept,
+                needs=needed,
+            )
         )
 
     def adapt(self) -> list[str]:
@@ -362,6 +371,11 @@ def adaptation_items(config: StudyConfig, dataset: Dataset) -> list[work.Put]:
 def digest_dated(items: Iterable[Item]) -> str:
     """Returns the digest of records with their dates, for what retrieves, orders or leaves out by them."""
     return digest_json([[item.id, item.input, item.answer, item.date] for item in items])
+
+
+def digest_people(users: Iterable[User]) -> str:
+    """Returns the digest of histories with whose they are, for what tells people and their roles apart."""
+    return digest_json([[user.id, user.role, digest_items(user.history)] for user in users])
 
 
 def digest_items(items: Iterable[Item]) -> str:

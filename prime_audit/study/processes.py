@@ -1,5 +1,6 @@
 """Local worker processes behind the executor's protocol; see `worker` for what they are told."""
 
+import contextlib
 import json
 import selectors
 import subprocess
@@ -7,7 +8,7 @@ import sys
 from typing import IO
 
 from prime_audit.study.executor import Done
-from prime_audit.study.units import Output, Outputs, Unit
+from prime_audit.study.units import Outputs, Unit
 from prime_audit.study.worker import Message, read_answer, task_message
 
 _PATIENCE = 5.0  # seconds that a worker has to leave by itself
@@ -55,7 +56,11 @@ class Processes:
 
     def close(self) -> None:
         """End every worker."""
-        for process in (*self._idle, *self._busy.values()):
+        processes = (*self._idle, *self._busy.values())
+        # All are told before the first is waited for.
+        for process in processes:
+            process.dismiss()
+        for process in processes:
             process.end()
         self._idle, self._busy = [], {}
         self._selector.close()
@@ -82,7 +87,7 @@ class _Process:
         """Where its answers come out."""
         return _open(self._process.stdout)
 
-    def send_task(self, unit: Unit, outputs: dict[str, Output] | Outputs) -> None:
+    def send_task(self, unit: Unit, outputs: Outputs) -> None:
         """Have it carry out a unit, with the outputs that it has not been sent yet."""
         fresh = {name: output for name, output in outputs.items() if name not in self._seen}
         self._seen.update(fresh)
@@ -97,12 +102,14 @@ class _Process:
             # It has died; its answers end, which is noticed where they are waited for.
             return
 
+    def dismiss(self) -> None:
+        """Tell it that nothing more will come."""
+        with contextlib.suppress(BrokenPipeError):
+            _open(self._process.stdin).close()
+
     def end(self) -> str:
         """End it, if it has not ended; returns how it ended, in words."""
-        try:
-            _open(self._process.stdin).close()
-        except BrokenPipeError:
-            pass
+        self.dismiss()
         try:
             code = self._process.wait(_PATIENCE)
         except subprocess.TimeoutExpired:

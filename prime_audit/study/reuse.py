@@ -6,10 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from prime_audit.core import atomic_dir, atomic_write_bytes, make_private_dir
-from prime_audit.errors import ConfigError, DataError
+from prime_audit.errors import ConfigError, DataError, ModelError
+from prime_audit.modules import read_module
 from prime_audit.study.journal import Journal
 from prime_audit.study.schedule import finished, intact
-from prime_audit.study.units import Unit
+from prime_audit.study.units import Output, Unit
 
 JOURNAL = "journal.jsonl"
 
@@ -69,7 +70,7 @@ def take_over(units: Sequence[Unit], journal: Journal, out: Path, earlier: Path,
         for path in (unit.artefact, unit.kept):
             if path is not None and path.is_relative_to(out):
                 _copy(earlier / path.relative_to(out), path)
-        if intact(unit, entry["output"]):
+        if intact(unit, entry["output"]) and _as_journalled(unit, entry["output"]):
             journal.append(entry)
             taken += 1
     return taken
@@ -82,6 +83,16 @@ def _moved(unit: Unit, out: Path, earlier: Path) -> Unit:
         for path in (unit.artefact, unit.kept)
     )
     return replace(unit, artefact=artefact, kept=kept)
+
+
+def _as_journalled(unit: Unit, output: Output) -> bool:
+    """Whether a copied adapter is the one of the journal's line: its run may be making another one."""
+    if unit.artefact is None or not output.get("adapter"):
+        return True
+    try:
+        return read_module(unit.artefact).digest == output["adapter"]
+    except ModelError:
+        return False
 
 
 def _copy(source: Path, path: Path) -> None:

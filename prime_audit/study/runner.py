@@ -21,15 +21,16 @@ from prime_audit.core import (
     write_json,
 )
 from prime_audit.errors import ConfigError
-from prime_audit.results import SCORES_FILE, Results, write_results, write_scores
+from prime_audit.results import SCORES_FILE, Results, Scores, write_results, write_scores
 from prime_audit.study.assemble import assemble, cancelled
+from prime_audit.study.circumstances import circumstances, in_words, made_otherwise
 from prime_audit.study.disk import check_room
 from prime_audit.study.executor import Executor, InProcess
 from prime_audit.study.executors import executor_of, threads_of
 from prime_audit.study.inputs import load_dataset
 from prime_audit.study.journal import Journal
-from prime_audit.study.manifest import Work, manifest, now
-from prime_audit.study.opening import open_study, set_threads
+from prime_audit.study.manifest import PROVENANCE, Work, manifest, now
+from prime_audit.study.opening import open_study, threads_set
 from prime_audit.study.predictions import FOLDER as PREDICTIONS
 from prime_audit.study.predictions import write_predictions
 from prime_audit.study.progress import NO_PROGRESS, Progress
@@ -74,7 +75,7 @@ def run_study(
     """
     started = now()
     make_private_dir(out)
-    with sole_writer(out):
+    with sole_writer(out), threads_set(threads_of(config.run)):
         return _run_locked(config, out, fresh, reuse, progress, started)
 
 
@@ -88,15 +89,13 @@ def _run_locked(
     if not fresh:
         _check_claim(config, out)
     earlier = open_earlier(reuse, out, fresh=fresh) if reuse is not None else None
-    threads = threads_of(config.run)
-    set_threads(threads)
     bench, units = open_study(config, dataset, default_store(), out)
     left = units if fresh else _unfinished(units, Journal(out / JOURNAL, read_only=True))
     room = check_room(bench, left, freed=_size(out) if fresh else 0)
     if left:
         progress.note(f"what is left to do takes {room}")
     # Where everything is finished, no cluster needs to be there.
-    executor = executor_of(bench, threads) if left else InProcess(bench.seeds, bench.batching)
+    executor = executor_of(bench, threads_of(config.run)) if left else InProcess(bench.seeds, bench.batching)
     with closing(executor):
         journal = _begin(bench, fresh, progress)
         if reuse is not None and earlier is not None:
@@ -136,29 +135,41 @@ def _finish(
         # Until they are finished again, no earlier results may be read as this run's.
         for name in DERIVED:
             (out / name).unlink(missing_ok=True)
+    told = [] if whole else _say_otherwise([], _otherwise(units, journal), progress)
     try:
-        with Stopping(progress) as stopping:
-            outputs = run_units(units, journal, progress, executor, stopping)
-    except Stopped as stop:
-        # The results say so before the signal has its way.
-        write_json(out / "manifest.json", _manifest(bench, started, units, journal))
-        write_results(out / "results.json", cancelled(bench))
-        signal.raise_signal(stop.number)
+        results, scores = _complete(bench, units, journal, executor, progress)
+    except (Stopped, KeyboardInterrupt, SystemExit) as stop:
+        # The results say so before the signal has its way; a second one has it at once.
+        if not whole and (isinstance(stop, Stopped) or not _unfinished(units, journal)):
+            write_json(out / "manifest.json", _manifest(bench, started, units, journal))
+            write_results(out / "results.json", cancelled(bench))
+        if isinstance(stop, Stopped):
+            signal.raise_signal(stop.number)
         raise
-    write_predictions(bench)
-    results, scores = assemble(bench, outputs)
+    if not whole:
+        _say_otherwise(told, _otherwise(units, journal), progress)
     described = _manifest(bench, started, units, journal)
     if whole and (out / "manifest.json").is_file():
         # Nothing was computed: when and by which command the run was made does not change.
         earlier = read_json(out / "manifest.json")
         kept = earlier if isinstance(earlier, dict) else {}
-        described |= {name: kept[name] for name in ("started", "finished", "command") if name in kept}
+        described |= {name: kept[name] for name in PROVENANCE if name in kept}
     write_json(out / "manifest.json", described)
     write_scores(out / "evidence" / SCORES_FILE, scores)
     write_results(out / "results.json", results)
     # What searches had measured stands in the journal now.
     shutil.rmtree(out / SEARCH, ignore_errors=True)
     return results
+
+
+def _complete(
+    bench: Workbench, units: list[Unit], journal: Journal, executor: Executor, progress: Progress
+) -> tuple[Results, Scores]:
+    """Runs the units; the first signal lets those in progress finish, a later one stops at once."""
+    with Stopping(progress) as stopping:
+        outputs = run_units(units, journal, progress, executor, stopping)
+    write_predictions(bench)
+    return assemble(bench, outputs)
 
 
 def _write_claim(bench: Workbench) -> None:
@@ -173,14 +184,32 @@ def _write_claim(bench: Workbench) -> None:
 
 def _manifest(bench: Workbench, started: str, units: list[Unit], journal: Journal) -> dict[str, Any]:
     adapted = journal.get(bench.keys.get("adapt", ""))
-    entries = [entry for unit in units if (entry := journal.get(unit.key))]
+    entries = _entries(units, journal)
     work = Work(
         adapted_on=int(adapted["output"]["items"]) if adapted else 0,
         seconds=_seconds(units, journal),
         by_method=_by_method(units, journal),
         halved=sum(int(entry.get("halved", 0)) for entry in entries),
+        otherwise=_otherwise(units, journal),
     )
     return manifest(bench, started, work)
+
+
+def _entries(units: list[Unit], journal: Journal) -> list[dict[str, Any]]:
+    return [entry for unit in units if (entry := journal.get(unit.key))]
+
+
+def _otherwise(units: list[Unit], journal: Journal) -> list[dict[str, Any]]:
+    return made_otherwise(_entries(units, journal), circumstances())
+
+
+def _say_otherwise(
+    told: list[dict[str, Any]], others: list[dict[str, Any]], progress: Progress
+) -> list[dict[str, Any]]:
+    """Tells of units that were made otherwise and were not told of; returns all that is told now."""
+    for sentence in in_words([other for other in others if other not in told], circumstances()):
+        progress.note(sentence)
+    return others
 
 
 def _resolved(config: StudyConfig) -> dict[str, object]:

@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 
 from prime_audit.errors import IncompleteError
+from prime_audit.study.circumstances import circumstances_of
 from prime_audit.study.executor import Done, Executor
 from prime_audit.study.journal import Journal
 from prime_audit.study.progress import Progress
@@ -85,7 +86,8 @@ def run_units(
         progress.unit(done.name, done.seconds, cached=False)
     if failed is not None:
         raise failed
-    if schedule.ready:
+    # Also where it was the last unit that the signal came in: what follows from all units is work too.
+    if stopping():
         raise Stopped(stopping())
     return {unit.name: schedule.outputs[unit.name] for unit in units}
 
@@ -147,7 +149,13 @@ class _Schedule:
             if not self._lacks[follower]:
                 heapq.heappush(self.ready, self._place[follower])
         unit = self._units[done.name]
-        entry = {"key": unit.key, "unit": unit.name, "seconds": done.seconds, "output": output}
+        entry = {
+            "key": unit.key,
+            "unit": unit.name,
+            "seconds": done.seconds,
+            "output": output,
+            "made": circumstances_of(unit),
+        }
         return entry | ({"halved": done.halved} if done.halved else {})
 
     def failed(self, done: Done, progress: Progress, stopping: bool) -> Exception | None:

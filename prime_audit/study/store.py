@@ -5,6 +5,7 @@ from pathlib import Path
 
 from prime_audit.core import atomic_dir, default_store, remove_temporaries
 from prime_audit.errors import OutputError
+from prime_audit.study.circumstances import note_circumstances
 
 _DAY = 86400.0
 __all__ = ["Store", "default_store"]
@@ -50,4 +51,5 @@ class Store:
             return True
         with atomic_dir(self.path(key), replace=False) as folder:
             write(folder)
+            note_circumstances(folder)
         return False

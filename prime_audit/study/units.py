@@ -28,6 +28,7 @@ class Unit:
         run: Takes the outputs of the units before it, does the work and returns a small output that is
             JSON-serialisable and holds no user text.
         artefact: The file or folder it leaves; without it the unit counts as not done.
+        in_store: Whether the artefact lies in the store that runs share.
         kept: What it leaves beside that where the study asks for it.
         needs: Names of the units that it follows.
     """
@@ -37,6 +38,7 @@ class Unit:
     key: str
     run: Callable[[Outputs], Output]
     artefact: Path | None = None
+    in_store: bool = False
     kept: Path | None = None
     needs: tuple[str, ...] = ()
 

@@ -153,17 +153,31 @@ def main() -> None:
     os.dup2(2, 1)
     messages: queue.SimpleQueue[str] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(messages,), daemon=True).start()
-    worker: Worker | PrimeAuditError
+    worker: Worker | Exception
     try:
         worker = Worker(json.loads(messages.get()))
-    except PrimeAuditError as error:
+    except Exception as error:
         worker = error
     while True:
-        task = json.loads(messages.get())
-        # A study that cannot be opened is told of where somebody waits for an answer.
-        answer = worker.carry_out(task) if isinstance(worker, Worker) else failure(task["unit"], worker)
-        answers.write(json.dumps(answer, allow_nan=False) + "\n")
+        answers.write(answer_to(json.loads(messages.get()), worker) + "\n")
         answers.flush()
+
+
+def answer_to(task: Message, worker: Worker | Exception) -> str:
+    """Returns the answer to a task as JSON; whatever goes wrong is an answer too.
+
+    Args:
+        task: From `task_message`.
+        worker: Carries it out; or why there is none, which is told where somebody waits for an answer.
+
+    Returns:
+        One line, for `read_answer`.
+    """
+    try:
+        answer = worker.carry_out(task) if isinstance(worker, Worker) else failure(task["unit"], worker)
+        return json.dumps(answer, allow_nan=False)
+    except Exception as error:
+        return json.dumps(failure(task["unit"], error))
 
 
 def _listen(messages: "queue.SimpleQueue[str]") -> None:

@@ -1,9 +1,12 @@
 """Units give the same outputs whoever carries them out, and a worker's death costs its unit alone."""
 
 import importlib.util
+import json
+import math
 import os
 import shutil
 import signal
+import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import closing
@@ -20,8 +23,9 @@ from attacks import cosine_kernel
 from prime_audit.audit.linkage import as_change
 from prime_audit.config import ModelConfig, load_study
 from prime_audit.core import Seeds, digest_folder
-from prime_audit.errors import ConfigError, DataError, IncompleteError, OutputError
+from prime_audit.errors import ConfigError, DataError, IncompleteError, OutputError, PrimeAuditError
 from prime_audit.models import Batching
+from prime_audit.modules import LoraModule, write_module
 from prime_audit.study.executor import Done, Executor, InProcess
 from prime_audit.study.identity import versions
 from prime_audit.study.inputs import load_dataset
@@ -34,7 +38,7 @@ from prime_audit.study.reuse import open_earlier, take_over
 from prime_audit.study.schedule import Stopped, finished, run_units
 from prime_audit.study.units import Output, Outputs, Unit
 from prime_audit.study.workbench import Workbench
-from prime_audit.study.worker import Message, Worker, setup_message, task_message
+from prime_audit.study.worker import Message, Worker, answer_to, read_answer, setup_message, task_message
 from tests.support import write_study
 
 RAY = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs the extra prime-audit[ray]")
@@ -284,11 +288,18 @@ def module_of(run: Path, key: str) -> Unit:
     path = run / "modules" / "prime" / "t1"
 
     def deploy(outputs: Outputs) -> Output:
-        path.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        module = adapter_of(key)
+        write_module(module, path, "tiny")
         (path / "adapter").write_text(key)
-        return {"adapter": key}
+        return {"adapter": module.digest}
 
     return Unit("deploy/prime/t1", "deploy", key, deploy, path)
+
+
+def adapter_of(key: str) -> LoraModule:
+    factors = {"model.layers.0.self_attn.q_proj": (torch.full((1, 3), float(ord(key))), torch.ones(4, 1))}
+    return LoraModule(rank=1, alpha=1.0, rslora=False, factors=factors, origin=key)
 
 
 def carry_out(run: Path, key: str) -> str:
@@ -337,6 +348,42 @@ def test_what_was_overwritten_is_not_taken_over(tmp_path: Path) -> None:
     shutil.rmtree(one / "modules")
     carry_out(two, "c")
     assert take_over([module_of(two, "b")], journal, two, one, open_earlier(one, two, fresh=False)) == 0
+
+
+def test_an_adapter_that_is_not_the_journals_is_not_taken_over(tmp_path: Path) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    for run in (one, two):
+        run.mkdir()
+    carry_out(one, "a")
+    there = open_earlier(one, two, fresh=False)
+    # A run that goes on there has made another one in its place, after the journal was read.
+    write_module(adapter_of("b"), one / "modules" / "prime" / "t1", "tiny")
+    journal = Journal(two / "journal.jsonl")
+    assert take_over([module_of(two, "a")], journal, two, one, there) == 0
+    assert journal.get("a") is None
+    write_module(adapter_of("a"), one / "modules" / "prime" / "t1", "tiny")
+    assert take_over([module_of(two, "a")], journal, two, one, there) == 1
+
+
+def test_a_signal_in_the_last_unit_stops_the_run_too(tmp_path: Path) -> None:
+    ended: list[str] = []
+
+    def last(outputs: Outputs) -> Output:
+        ended.append("b")
+        return {}
+
+    first, second = units(("a", ()), ("b", ("a",)))
+    journal = Journal(tmp_path / "j")
+    with pytest.raises(Stopped):
+        run_units(
+            [first, replace(second, run=last)],
+            journal,
+            NO_PROGRESS,
+            InProcess(Seeds(1), Batching()),
+            lambda: 15 if ended else 0,
+        )
+    assert journal.get(first.key) is not None
+    assert journal.get(second.key) is not None
 
 
 def test_a_signal_between_two_questions_leaves_nothing_to_wait_for(tmp_path: Path) -> None:
@@ -399,6 +446,35 @@ def test_a_worker_with_another_version_of_a_package_is_refused_by_its_name(tmp_p
     ) as caught:
         Worker(message)
     assert str(caught.value).endswith(", no-such-package not installed instead of 2.0")
+
+
+@pytest.mark.parametrize("setup_line", ['{"versions": {}}', "{}", "no JSON"])
+def test_a_worker_that_cannot_begin_answers_with_the_reason(
+    setup_line: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    script = "from prime_audit.study.worker import main; main()"
+    with subprocess.Popen(
+        [sys.executable, "-P", "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as worker:
+        assert worker.stdin is not None
+        assert worker.stdout is not None
+        worker.stdin.write(setup_line + '\n{"unit": "a", "key": "a", "outputs": {}}\n')
+        worker.stdin.flush()
+        found = read_answer(json.loads(worker.stdout.readline()))
+    assert (found.name, found.lost, found.output) == ("a", "", None)
+    assert isinstance(found.error, PrimeAuditError)
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_an_output_that_is_no_json_is_the_units_error(tmp_path: Path) -> None:
+    class Odd(Worker):
+        def __init__(self) -> None: ...
+
+        def carry_out(self, task: Message) -> Message:
+            return {"unit": "a", "output": {"value": math.nan}}
+
+    found = read_answer(json.loads(answer_to({"unit": "a"}, Odd())))
+    assert "unit a: unexpected ValueError" in str(found.error)
 
 
 @pytest.mark.parametrize("lacks", ["out", "folder"])

@@ -33,12 +33,17 @@ def people() -> list[dict[str, Any]]:
     return found
 
 
-def keys(folder: Path, users: list[dict[str, Any]], **run: object) -> dict[str, str]:
+def keys(folder: Path, users: list[dict[str, Any]], design: str = "holdout", **run: object) -> dict[str, str]:
     folder.mkdir()
     path = write_users(folder, *users)
     data = {"path": str(path), "layout": "auto", "sharers": None, "targets": None}
     study = write_study(
-        folder, data=data, methods=METHODS, sharers={"per_target": 2}, audit={"controls": []}, **run
+        folder,
+        data=data,
+        methods=METHODS,
+        sharers={"per_target": 1 if design == "prime-paper" else 2},
+        audit={"controls": [], "design": design},
+        **run,
     )
     config = load_study(str(study))
     dataset = load_dataset(config)
@@ -74,6 +79,28 @@ def described_otherwise(users: list[dict[str, Any]]) -> None:
 
 def public_otherwise(users: list[dict[str, Any]]) -> None:
     users[3]["history"][0]["date"] = "2020-01-01"
+
+
+def roles_changed(users: list[dict[str, Any]]) -> None:
+    users[1]["role"], users[2]["role"] = "public", "sharer"
+    users[3]["role"] = "sharer"
+
+
+def names_swapped(users: list[dict[str, Any]]) -> None:
+    users[1]["user"], users[2]["user"] = users[2]["user"], users[1]["user"]
+
+
+@pytest.mark.parametrize("design", ["holdout", "prime-paper"])
+@pytest.mark.parametrize("edit", [roles_changed, names_swapped])
+def test_who_somebody_is_decides_whom_targets_select(
+    tmp_path: Path, edit: Callable[[list[dict[str, Any]]], None], design: str
+) -> None:
+    users = people()
+    before = keys(tmp_path / "before", users, design=design)
+    edit(users)
+    after = keys(tmp_path / "after", users, design=design)
+    assert before["select"] != after["select"]
+    assert before["count/tokens"] != after["count/tokens"]
 
 
 @pytest.mark.parametrize("edit", [of_target("date"), of_target("answer"), of_target("input")])
