@@ -18,6 +18,7 @@ from attacks import (
     record_gains,
     similarity_auc,
 )
+from attacks.arrays import FloatArray
 from attacks.black_box import SCORES, Group, Score
 from attacks.statistics import Estimate
 from prime_audit.audit.membership import interval
@@ -33,6 +34,9 @@ from prime_audit.study.workbench import Workbench
 
 SIMILARITY: Final = "similarity"
 _GAIN: Final = "gain"
+# Users are scored together until their texts, in bytes, fill so many batches. User by user, histories of one
+# to four records take two to four times as long; larger groups save nothing and hold more.
+_BATCHES: Final = 16
 _GROUPS: Final[Mapping[SliceValue | None, Group]] = {"others": "others", "turned": "turned"}
 
 
@@ -60,6 +64,9 @@ def ask_about_sharers(
 ) -> Output:
     """Asks what a method deployed for one target about the records of every sharer, merged or not.
 
+    A few sharers are asked about at a time, and one number per record is kept: memory does not grow with the
+    evidence of all of them.
+
     Args:
         bench: The workbench.
         name: The unit's name, ``black-box/<method>/<target>``; the gains are written under it.
@@ -79,9 +86,11 @@ def ask_about_sharers(
     # A method that is about the target too has scored the target's records after the sharers'.
     count = sum(len(bench.member(user)) for user in scored)
     known = bench.evidence(f"score/{method}/{target}").take(np.arange(count))
-    scores = TokenScores.concat([known, score_adapter(bench, others, [adapter], np.ones(1))])
+    gains = [_over_base(bench, scored, known)]
+    for group in _groups(bench, others):
+        gains.append(_over_base(bench, group, score_adapter(bench, group, [adapter], np.ones(1))))
+    bench.save_parts(name, {_GAIN: np.concatenate(gains)})
     users = [*scored, *others]
-    bench.save_parts(name, {_GAIN: record_gains(Evidence(scores, _of_base(bench, users)))})
     held = dict(zip(deployed["sources"], deployed["weights"], strict=True))
     return {"sharers": users, "weights": [float(held.get(user, 0.0)) for user in users]}
 
@@ -137,6 +146,25 @@ def _units(outputs: Outputs) -> dict[str, list[str]]:
     return units
 
 
+def _groups(bench: Workbench, users: Sequence[str]) -> Iterator[list[str]]:
+    """Cuts users, in their order, into groups whose records fill some batches."""
+    group: list[str] = []
+    size = 0
+    for user in users:
+        group.append(user)
+        size += bench.history_size(user)
+        if size >= _BATCHES * bench.batching.tokens:
+            yield group
+            group, size = [], 0
+    if group:
+        yield group
+
+
+def _over_base(bench: Workbench, users: Sequence[str], scores: TokenScores) -> FloatArray:
+    """How much likelier than under the base each record of these users is, ``(n,)``; in nats."""
+    return record_gains(Evidence(scores, _of_base(bench, users)))
+
+
 def _of_base(bench: Workbench, users: Sequence[str]) -> TokenScores:
     return TokenScores.concat([bench.evidence(f"score/base/{user}") for user in users])
 
@@ -183,7 +211,7 @@ def _without(
     for target, said in deployed.items():
         selected = list(outputs["select"]["selected"][target])
         scores = bench.evidence(f"score/{WITHOUT}/{target}")
-        gains = record_gains(Evidence(scores, _of_base(bench, selected)))
+        gains = _over_base(bench, selected, scores)
         weights = {user: said.sharers[user].weight for user in selected}
         found.append(_split(bench, gains, weights, _cosines(outputs, target)))
     return found

@@ -35,7 +35,7 @@ def plan_black_box(planner: Planner, adapted: Sequence[str]) -> None:
             return black_box.ask_about_sharers(bench, name, outputs[deploy], scored, pool)
 
         needs = (deploy, f"score/{method.id}/{target}", *planner.base_needs(True, ""))
-        planner.add(name, {**planner.histories(), "black-box": 1}, needs, run)
+        planner.add(name, {**planner.histories(), "black-box": 2}, needs, run)
 
 
 def plan_attributes(planner: Planner, trained: Sequence[str]) -> None:

@@ -291,15 +291,16 @@ class Workbench:
         """Returns a user's audited history, members and non-members, in file order."""
         return [self.example(item) for item in self.holdout.audited(self.dataset.user(user))]
 
+    def history_size(self, user: str) -> int:
+        """Tokens of a user's audited history, from above: a token is at least one byte of its text."""
+        limit = self.config.training.max_tokens
+        texts = (one.prompt + one.completion for one in self.examples(user))
+        return sum(min(limit, len(text.encode()) + 2) for text in texts)
+
     @cached_property
     def longest_history(self) -> int:
-        """Tokens of the longest audited history, from above: a token is at least one byte of its text."""
-        limit = self.config.training.max_tokens
-        sizes = [
-            sum(min(limit, len((one.prompt + one.completion).encode()) + 2) for one in self.examples(user))
-            for user in self.holdout.flips
-        ]
-        return max(sizes, default=0)
+        """Tokens of the longest audited history, from above."""
+        return max(map(self.history_size, self.holdout.flips), default=0)
 
     def member(self, user: str) -> NDArray[np.bool_]:
         """Returns the coin flips of a user's audited history, aligned with `examples`; True is IN."""

@@ -7,14 +7,17 @@ from typing import Any, cast
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from attacks import TokenScores
 from prime_audit import evaluate, load_results
 from prime_audit.config import load_study
 from prime_audit.core import Seeds
 from prime_audit.errors import ConfigError
+from prime_audit.modules import LoraModule, read_module
 from prime_audit.report.html import render_html
 from prime_audit.results import Gap, Metric, Results
+from prime_audit.study import black_box
 from prime_audit.study.attributes import attribute_gaps
 from prime_audit.study.black_box import (
     ask_about_sharers,
@@ -23,7 +26,9 @@ from prime_audit.study.black_box import (
     black_box_unit,
 )
 from prime_audit.study.inputs import draw_design, load_dataset
+from prime_audit.study.opening import open_study
 from prime_audit.study.plan import describe_plan
+from prime_audit.study.work import score_adapter
 from prime_audit.study.workbench import Workbench
 from tests.support import write_study
 
@@ -97,6 +102,41 @@ def test_the_gain_is_that_of_the_evidence(run: Path, results: Results) -> None:
     assert found.value == pytest.approx(np.mean(trained) - np.mean(held_out), abs=1e-6)
     assert found.n is not None
     assert (found.n.attempted, found.n.scored, found.n.members, found.n.nonmembers) == (2, 2, 4, 14)
+
+
+@pytest.mark.parametrize(
+    ("batches", "groups"), [(0, [1] * 7), (5, [3, 3, 1]), (1000, [7])], ids=["one", "some", "all"]
+)
+def test_how_many_are_asked_about_at_a_time_changes_no_gain(
+    run: Path, monkeypatch: pytest.MonkeyPatch, batches: int, groups: list[int]
+) -> None:
+    """Beside rounding, the gains are those of one pass over everybody; no more than a group is held."""
+    config = load_study(str(run.parent / "study.yaml"))
+    bench, _ = open_study(config, load_dataset(config), run.parent / "cache", run)
+    done, target = outputs(run), "target-01"
+    kept: dict[str, Any] = {}
+    asked: list[int] = []
+
+    def counted(
+        bench: Workbench, users: list[str], modules: list[LoraModule], weights: NDArray[np.float64]
+    ) -> TokenScores:
+        asked.append(len(users))
+        return score_adapter(bench, users, modules, weights)
+
+    monkeypatch.setattr(black_box, "_BATCHES", batches)
+    monkeypatch.setattr(black_box, "score_adapter", counted)
+    monkeypatch.setattr(bench, "save_parts", lambda _, parts: kept.update(parts))
+    selected = list(done["select"]["selected"][target])
+    name, pool = black_box_unit("turned", target), done["select"]["pool"]
+    said = ask_about_sharers(bench, name, done[f"deploy/turned/{target}"], selected, pool)
+    assert asked == groups
+    assert said == done[name]
+    assert sorted(said["sharers"]) == sorted(pool)
+    deployed = read_module(bench.adapter_path("turned", target))
+    at_once = score_adapter(bench, said["sharers"], [deployed], np.ones(1)).sum()
+    base = np.concatenate([tokens(run, f"score.base.{user}").sum() for user in said["sharers"]])
+    np.testing.assert_allclose(kept["gain"], at_once - base, atol=1e-5, rtol=0)
+    assert np.median(np.abs(kept["gain"])) > 1e-2, "gains that rounding would hide compare nothing"
 
 
 def test_a_sharer_without_weight_is_one_of_the_others(run: Path, results: Results) -> None:
