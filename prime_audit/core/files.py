@@ -10,7 +10,7 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 from prime_audit.errors import DataError, NoSpaceError, OutputError
@@ -20,6 +20,8 @@ LONGEST_LINE = 1 << 26
 _CHUNK = 1 << 20
 # No space left, over the quota, over the largest size of a file.
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+# What `tempfile` makes of the prefixes and suffixes that are used below.
+_TEMPORARY = re.compile(r"\.(.+)\.[a-z0-9_]{8}\.(?:tmp|old)", re.DOTALL)
 _STRING_OR_CONSTANT = re.compile(r'"(?:\\.|[^"\\])*"|NaN|-?Infinity', re.DOTALL)
 
 
@@ -48,17 +50,39 @@ def unwritable(path: Path, error: OSError, needed: int) -> OutputError:
     )
 
 
-def remove_temporaries(folder: Path, older_than: float = 0.0) -> None:
-    """Remove what a killed process has left under temporary names, in a folder and below it.
+def remove_temporaries(
+    folder: Path,
+    *,
+    of: Collection[str] | None = None,
+    below: Iterable[str] = (),
+    older_than: float = 0.0,
+) -> None:
+    """Remove what killed processes have left under the temporary names that `atomic_*` give.
 
     Args:
-        folder: The folder.
+        folder: The folder; what lies directly in it is looked at. It need not exist.
+        of: Names of files; only their temporaries are removed from the folder itself, because others keep
+            files there too. None: those of any name.
+        below: Names of folders in it that are looked through to the bottom.
         older_than: Leave alone what was changed within so many seconds: another process may be at it.
     """
-    for path in (*folder.rglob(".*.tmp"), *folder.rglob(".*.old")):
-        with contextlib.suppress(OSError):
-            if time.time() - path.stat().st_mtime >= older_than:
-                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+    _remove_from(folder, of, older_than)
+    for name in below:
+        # Unlike `Path.rglob`, a walk goes on where a folder has vanished.
+        for place, _, _ in os.walk(folder / name):
+            _remove_from(Path(place), None, older_than)
+
+
+def _remove_from(folder: Path, of: Collection[str] | None, older_than: float) -> None:
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            found = _TEMPORARY.fullmatch(entry.name)
+            if found is None or (of is not None and found[1] not in of):
+                continue
+            with contextlib.suppress(OSError):
+                if time.time() - entry.stat(follow_symlinks=False).st_mtime >= older_than:
+                    is_folder = entry.is_dir(follow_symlinks=False)
+                    shutil.rmtree(entry.path) if is_folder else os.unlink(entry.path)
 
 
 def sync_folder(path: Path) -> None:

@@ -114,7 +114,7 @@ def _begin(bench: Workbench, fresh: bool, progress: Progress) -> Journal:
     if fresh:
         _clear(bench.out)
     # Nobody else writes here, so a temporary name is what a killed start left behind.
-    remove_temporaries(bench.out)
+    remove_temporaries(bench.out, of=PARTS, below=FOLDERS)
     _write_claim(bench)
     journal = Journal(bench.out / JOURNAL)
     if journal.dropped_tail:

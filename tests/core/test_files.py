@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import os
+import shutil
 import stat
 from pathlib import Path
 
@@ -161,11 +162,61 @@ def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["module"]
 
 
-def test_what_a_killed_process_has_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
-    for name in (".a.x.tmp", ".a.x.old", "a", ".hidden"):
-        (tmp_path / "sub" / name).mkdir(parents=True)
-        (tmp_path / "sub" / name / "file").write_text("1")
-    remove_temporaries(tmp_path, older_than=3600.0)
-    assert len(list((tmp_path / "sub").iterdir())) == 4
+class KilledError(BaseException):
+    """Stands for a kill: nobody tidies up after it."""
+
+
+def left_behind(path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """What kills during a write, during the filling of a folder and during its replacement leave."""
+
+    def kill(*_: object, **__: object) -> None:
+        raise KilledError
+
+    before = set(path.parent.iterdir())
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", kill)
+        patch.setattr(Path, "unlink", lambda *_, **__: None)
+        patch.setattr(shutil, "rmtree", lambda *_, **__: None)
+        with pytest.raises(KilledError):
+            atomic_write_text(path, "x")
+        with pytest.raises(KilledError), atomic_dir(path) as temporary:
+            (temporary / "file").write_text("1")
+            kill()
+        path.mkdir()
+        with atomic_dir(path) as temporary:
+            (temporary / "file").write_text("1")
+    shutil.rmtree(path)
+    return sorted(set(path.parent.iterdir()) - before)
+
+
+# A user's own, that only look like temporaries.
+OWN = (".env.old", ".venv.old", ".a.x.tmp", ".notes.original.old", ".a.ABCDEFGH.tmp", "a.12345678.tmp", "b")
+
+
+def test_what_killed_processes_have_left_is_removed_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = [tmp_path / "mine" / ".a.json.12345678.tmp", *(tmp_path / name for name in OWN)]
+    for path in own:
+        path.mkdir(parents=True)
+        (path / "file").write_text("1")
+    (tmp_path / "modules" / "prime").mkdir(parents=True)
+    left = left_behind(tmp_path / "a.json", monkeypatch)
+    left += left_behind(tmp_path / "modules" / "prime" / "t0", monkeypatch)
+    assert len(left) >= 6
+    assert {path.suffix for path in left} == {".tmp", ".old"}
+    remove_temporaries(tmp_path, of=["a.json"], below=["modules", "none"], older_than=3600.0)
+    assert all(path.exists() for path in left)
+    remove_temporaries(tmp_path, of=["a.json"], below=["modules", "none"])
+    assert not any(path.exists() for path in left)
+    assert all((path / "file").exists() for path in own)
+
+
+def test_a_link_with_a_temporary_name_is_removed_and_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "file").write_text("1")
+    (tmp_path / ".a.12345678.tmp").symlink_to(tmp_path / "there")
     remove_temporaries(tmp_path)
-    assert sorted(path.name for path in (tmp_path / "sub").iterdir()) == [".hidden", "a"]
+    assert [path.name for path in tmp_path.iterdir()] == ["there"]
+    assert (tmp_path / "there" / "file").exists()
+    remove_temporaries(tmp_path / "none")

@@ -81,3 +81,14 @@ def test_a_damaged_journal_can_be_started_over(home: Path, tmp_path: Path) -> No
         run_study(study(home), run)
     run_study(study(home), run, fresh=True)
     assert (run / "results.json").read_bytes() == before
+
+
+def test_a_start_tidies_up_after_killed_ones_and_leaves_the_users_own_files(home: Path) -> None:
+    left = [home / "run" / ".results.json.abcd1234.tmp", home / "run" / "evidence" / ".x.abcd_234.tmp"]
+    own = [home / "run" / name for name in (".env.old", ".venv.old", ".notes.original.old")]
+    for path in (*left, *own):
+        path.write_text("x")
+    run_study(study(home), home / "run")
+    assert not any(path.exists() for path in left)
+    for path in own:
+        path.unlink()
