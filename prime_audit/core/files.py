@@ -413,11 +413,33 @@ def _put_in_place(new: Path, path: Path, replace: bool) -> None:
             os.rename(new, path)
             sync_folder(path.parent)
             return
-        with tempfile.TemporaryDirectory(prefix=f".{path.name}.", suffix=".old", dir=path.parent) as aside:
-            os.rename(path, Path(aside) / "old")
-            os.rename(new, path)
+        _swap(new, path)
     except OSError as error:
         if not replace and path.is_dir():
             # Another process was faster by less than the time between the question and the renaming.
             return
         raise OutputError(f"{path}: this folder cannot be put in place: {error.strerror or error}") from error
+
+
+def _swap(new: Path, path: Path) -> None:
+    """Put `new` in the place of `path`; where that fails, what was there is put back."""
+    aside = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".old", dir=path.parent))
+    try:
+        os.rename(path, aside / "old")
+        os.rename(new, path)
+        sync_folder(path.parent)
+    finally:
+        if not path.exists():
+            _put_back(aside / "old", path)
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _put_back(old: Path, path: Path) -> None:
+    try:
+        os.rename(old, path)
+    except OSError as error:
+        raise OutputError(
+            f"{path}: neither could this folder be replaced nor could the old one be put back: "
+            f"{error.strerror or error}",
+            hint=f"the old one is whole and lies in {old}: move it back",
+        ) from error

@@ -17,6 +17,7 @@ from prime_audit.core import (
     digest_file,
     digest_folder,
     digest_json,
+    files,
     make_private_dir,
     parse_json,
     read_json,
@@ -162,6 +163,54 @@ def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["module"]
 
 
+def test_a_folder_that_cannot_be_replaced_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "module"
+    with atomic_dir(path) as temporary:
+        (temporary / "a").write_text("1")
+    rename = os.rename
+
+    def fail(source: Path, target: Path) -> None:
+        if source.suffix == ".tmp":
+            raise OSError(errno.EIO, "Input/output error")
+        rename(source, target)
+
+    monkeypatch.setattr(os, "rename", fail)
+    with pytest.raises(OutputError, match="cannot be put in place: Input/output error"), atomic_dir(path):
+        pass
+    assert (path / "a").read_text() == "1"
+    assert [p.name for p in tmp_path.iterdir()] == ["module"]
+
+
+def test_a_folder_that_cannot_even_be_put_back_is_kept_aside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "module"
+    with atomic_dir(path) as temporary:
+        (temporary / "a").write_text("1")
+    rename = os.rename
+
+    def fail(source: Path, target: Path) -> None:
+        if target == path:
+            raise OSError(errno.EIO, "Input/output error")
+        rename(source, target)
+
+    monkeypatch.setattr(os, "rename", fail)
+    with pytest.raises(OutputError, match="nor could the old one be put back") as caught, atomic_dir(path):
+        pass
+    (aside,) = tmp_path.iterdir()
+    assert (aside / "old" / "a").read_text() == "1"
+    assert str(aside / "old") in caught.value.hint
+
+
+def test_a_replaced_folder_is_flushed_to_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, flushed = tmp_path / "module", []
+    path.mkdir()
+    monkeypatch.setattr(files, "sync_folder", flushed.append)
+    with atomic_dir(path):
+        pass
+    assert flushed == [tmp_path]
+
+
 class KilledError(BaseException):
     """Stands for a kill: nobody tidies up after it."""
 
@@ -179,8 +228,7 @@ def left_behind(path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
         patch.setattr(shutil, "rmtree", lambda *_, **__: None)
         with pytest.raises(KilledError):
             atomic_write_text(path, "x")
-        with pytest.raises(KilledError), atomic_dir(path) as temporary:
-            (temporary / "file").write_text("1")
+        with pytest.raises(KilledError), atomic_dir(path):
             kill()
         path.mkdir()
         with atomic_dir(path) as temporary:
