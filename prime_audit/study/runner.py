@@ -12,6 +12,7 @@ import yaml
 from prime_audit.config import StudyConfig
 from prime_audit.core import (
     atomic_write_text,
+    default_store,
     digest_json,
     make_private_dir,
     plural,
@@ -36,7 +37,6 @@ from prime_audit.study.progress import NO_PROGRESS, Progress
 from prime_audit.study.reuse import JOURNAL, open_earlier, take_over
 from prime_audit.study.schedule import Stopped, finished, run_units
 from prime_audit.study.stopping import Stopping
-from prime_audit.study.store import default_store
 from prime_audit.study.units import Unit
 from prime_audit.study.workbench import SEARCH, Workbench
 
