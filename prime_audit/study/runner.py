@@ -21,7 +21,7 @@ from prime_audit.core import (
     sole_writer,
     write_json,
 )
-from prime_audit.errors import ConfigError
+from prime_audit.errors import ConfigError, IncompleteError
 from prime_audit.results import SCORES_FILE, Results, write_results, write_scores
 from prime_audit.study.assemble import assemble, cancelled
 from prime_audit.study.disk import check_room
@@ -70,6 +70,7 @@ def run_study(
         OutputError: If the directory cannot be written, or another process runs in it.
         NoSpaceError: If the disk is full.
         ConfigError: If the directory belongs to another configuration.
+        IncompleteError: If what an earlier run left there is damaged.
         DataError: With every fault of the data.
     """
     started = now()
@@ -189,11 +190,32 @@ def _resolved(config: StudyConfig) -> dict[str, object]:
 
 
 def _check_claim(config: StudyConfig, out: Path) -> None:
-    """Refuses a directory that belongs to another study."""
+    """Refuses a directory that belongs to another study, or of which that cannot be told any more."""
     path = out / CONFIG
-    if path.exists() and _numbers(yaml.safe_load(path.read_text(encoding="utf-8"))) != _numbers(
-        _resolved(config)
-    ):
+    if not path.exists():
+        return
+    try:
+        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+        claimed = _numbers(found) if isinstance(found, dict) else None
+        why = "it is empty or no mapping"
+    except (
+        OSError,
+        yaml.YAMLError,
+        ValueError,
+        TypeError,
+        LookupError,
+        AttributeError,
+        RecursionError,
+    ) as error:
+        # Whatever stands there, it is not what a run has written.
+        mark = getattr(error, "problem_mark", None)
+        claimed, why = None, f"no YAML from line {mark.line + 1} on" if mark else "it cannot be read"
+    if claimed is None:
+        raise IncompleteError(
+            f"{path}: is damaged ({why}), so it cannot be told which study this run is of",
+            hint="restore the file, use another --out, or start again with --fresh",
+        )
+    if claimed != _numbers(_resolved(config)):
         raise ConfigError(
             f"{out} belongs to a run of another configuration",
             hint="use another --out, or --fresh to start again there",
