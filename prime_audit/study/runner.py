@@ -212,7 +212,7 @@ def _check_claim(config: StudyConfig, out: Path) -> None:
         claimed, why = None, f"no YAML from line {mark.line + 1} on" if mark else "it cannot be read"
     if claimed is None:
         raise IncompleteError(
-            f"{path}: is damaged ({why}), so it cannot be told which study this run is of",
+            f"{path} is damaged ({why}), so it cannot be told which study this run is of",
             hint="restore the file, use another --out, or start again with --fresh",
         )
     if claimed != _numbers(_resolved(config)):

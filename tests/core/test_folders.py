@@ -89,7 +89,8 @@ def test_a_folder_that_cannot_even_be_put_back_is_kept_aside(
 
 
 def test_a_replaced_folder_is_flushed_to_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path, flushed = tmp_path / "module", []
+    path = tmp_path / "module"
+    flushed: list[Path] = []
     path.mkdir()
     monkeypatch.setattr(folders, "sync_folder", flushed.append)
     with atomic_dir(path):

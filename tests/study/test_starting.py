@@ -120,7 +120,7 @@ def test_a_damaged_configuration_of_a_run_is_no_fault_of_the_program(
     shutil.copytree(home / "run", run)
     (run / "config.resolved.yaml").write_bytes(text.encode("utf-8", "surrogateescape"))
     before = digest_folder(run)
-    with pytest.raises(IncompleteError, match=rf"config\.resolved\.yaml: is damaged \(.*{why}") as caught:
+    with pytest.raises(IncompleteError, match=rf"config\.resolved\.yaml is damaged \(.*{why}") as caught:
         run_study(study(home), run)
     assert "--fresh" in caught.value.hint
     assert digest_folder(run) == before

@@ -2,6 +2,7 @@ import itertools
 import os
 import shutil
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -156,7 +157,8 @@ def test_a_store_is_made_by_a_run_and_not_by_looking_at_a_plan(
 def test_a_store_that_cannot_be_made_is_named_when_a_run_begins(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     store = Store(tmp_path / "file")
-    for make in (store.begin, lambda: store.ensure("key", lambda folder: None)):
+    makes: list[Callable[[], object]] = [store.begin, lambda: store.ensure("key", lambda folder: None)]
+    for make in makes:
         with pytest.raises(OutputError, match=r"the module store .* cannot be created") as caught:
             make()
         assert "PRIME_AUDIT_CACHE" in caught.value.hint
