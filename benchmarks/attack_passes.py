@@ -32,7 +32,7 @@ import torch
 from numpy.typing import NDArray
 
 from prime_audit.config import DataConfig, ModelConfig, TrainingConfig
-from prime_audit.core import Seeds
+from prime_audit.core import Seeds, default_store
 from prime_audit.data import TASKS, generated_dataset
 from prime_audit.models import (
     Encoded,
@@ -48,7 +48,6 @@ from prime_audit.models.forward import pad, plan_batches, states_of
 from prime_audit.models.variants import encode_repeated
 from prime_audit.modules import AdapterBank, LoraModule
 from prime_audit.modules.lora import linear_layer
-from prime_audit.study.store import default_store
 
 LIMIT = 1.3
 BATCH_TOKENS = 4096

@@ -37,13 +37,13 @@ from numpy.typing import NDArray
 from peft import PeftModel
 
 from prime_audit.config import ModelConfig, TrainingConfig
+from prime_audit.core import default_store
 from prime_audit.data import TASKS, Task
 from prime_audit.models import Example, LanguageModel, generate, load_model, score_labels
 from prime_audit.models.encoding import encode_prompts
 from prime_audit.models.forward import pad, states_of
 from prime_audit.modules import AdapterBank, LoraModule, adapt, merged_into, write_module
 from prime_audit.personalize.search import SearchSettings, minimise
-from prime_audit.study.store import default_store
 
 SHARERS = 3
 PROMPT_TOKENS = 96

@@ -169,6 +169,36 @@ def test_a_base_model_that_is_named_elsewhere_is_not_followed(adapter: Path) -> 
         assert read_module(adapter).rank == 2
 
 
+# The first would keep a regular expression busy for ages; the others are no names of layers either.
+PATTERNS = [
+    *("(.*.*)*x!", "(a|a)*$", ".*q_proj", "[qk]_proj", "q_proj|k_proj", "q{2}", "layers.\\d.q"),
+    *("q_proj$", "(?i)q"),
+    *("^^q", "q\\", "", "x" * 501, "\x1b[2J\nq_proj"),
+]
+
+
+@pytest.mark.parametrize("key", ["rank_pattern", "alpha_pattern"])
+@pytest.mark.parametrize("pattern", PATTERNS, ids=range(len(PATTERNS)))
+def test_a_pattern_of_layers_is_a_name_and_no_program(adapter: Path, key: str, pattern: str) -> None:
+    (adapter / "adapter_config.json").write_text(json.dumps({**CONFIG, key: {pattern: 2}}))
+    with pytest.raises(ModelError, match=f"no usable {key}: .* is no plain name of a layer") as caught:
+        read_module(adapter)
+    assert f"module {adapter}: " in str(caught.value)
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < len(str(adapter)) + 200
+    assert f"rewrite {key} with plain names" in caught.value.hint
+
+
+def test_more_patterns_than_a_model_has_layers_are_refused(adapter: Path) -> None:
+    many = {f"q{number}": 2 for number in range(10_001)}
+    (adapter / "adapter_config.json").write_text(json.dumps({**CONFIG, "rank_pattern": many}))
+    with pytest.raises(ModelError, match="10001 entries are too many"):
+        read_module(adapter)
+    many.popitem()
+    (adapter / "adapter_config.json").write_text(json.dumps({**CONFIG, "rank_pattern": many}))
+    assert read_module(adapter).rank == 2
+
+
 @pytest.mark.parametrize("name", ["adapter_config.json", WEIGHTS])
 def test_a_link_out_of_the_folder_is_refused(adapter: Path, tmp_path: Path, name: str) -> None:
     (adapter / name).rename(tmp_path / name)

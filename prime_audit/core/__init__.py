@@ -2,22 +2,20 @@
 
 from prime_audit.core.append_log import AppendLog
 from prime_audit.core.files import (
-    atomic_dir,
     atomic_write_bytes,
     atomic_write_text,
     digest_bytes,
     digest_file,
     digest_folder,
     digest_json,
-    make_private_dir,
     parse_json,
     read_json,
     read_lines,
     read_text,
-    remove_temporaries,
     sync_folder,
     write_json,
 )
+from prime_audit.core.folders import atomic_dir, make_private_dir, remove_temporaries
 from prime_audit.core.ids import check_id, inside
 from prime_audit.core.json_stream import read_json_list
 from prime_audit.core.lock import refuse_if_held, sole_writer

@@ -1,6 +1,5 @@
 """Reading and writing files so that a reader never sees half of one."""
 
-import contextlib
 import errno
 import hashlib
 import itertools
@@ -9,7 +8,6 @@ import os
 import re
 import shutil
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,7 +17,7 @@ from prime_audit.errors import DataError, NoSpaceError, OutputError
 LONGEST_LINE = 1 << 26
 _CHUNK = 1 << 20
 # No space left, over the quota, over the largest size of a file.
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _STRING_OR_CONSTANT = re.compile(r'"(?:\\.|[^"\\])*"|NaN|-?Infinity', re.DOTALL)
 
 
@@ -38,7 +36,7 @@ def unwritable(path: Path, error: OSError, needed: int) -> OutputError:
     Returns:
         The error to raise.
     """
-    if error.errno not in _FULL:
+    if error.errno not in DISK_FULL:
         return OutputError(f"{path}: cannot be written: {error.strerror or error}")
     free = shutil.disk_usage(path.parent).free
     return NoSpaceError(
@@ -46,19 +44,6 @@ def unwritable(path: Path, error: OSError, needed: int) -> OutputError:
         hint="make room (or raise the limit on file sizes); what was finished is kept, and the same command "
         "continues",
     )
-
-
-def remove_temporaries(folder: Path, older_than: float = 0.0) -> None:
-    """Remove what a killed process has left under temporary names, in a folder and below it.
-
-    Args:
-        folder: The folder.
-        older_than: Leave alone what was changed within so many seconds: another process may be at it.
-    """
-    for path in (*folder.rglob(".*.tmp"), *folder.rglob(".*.old")):
-        with contextlib.suppress(OSError):
-            if time.time() - path.stat().st_mtime >= older_than:
-                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
 
 def sync_folder(path: Path) -> None:
@@ -317,83 +302,3 @@ def digest_folder(path: Path) -> str:
         raise DataError(f"{path}: no such folder")
     names = sorted(file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file())
     return digest_json([[name, digest_file(path / name)] for name in names])
-
-
-def make_private_dir(path: Path) -> Path:
-    """Make a folder that only its owner can enter, and prove that it can be written to.
-
-    Args:
-        path: The folder; missing parents are made. An existing folder is tightened to mode 0700.
-
-    Returns:
-        `path`.
-
-    Raises:
-        OutputError: The folder cannot be made or written to.
-        NoSpaceError: The disk is full.
-    """
-    try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path.chmod(0o700)
-        with tempfile.TemporaryFile(dir=path) as probe:
-            probe.write(b"probe")
-    except OSError as error:
-        if error.errno in _FULL:
-            # A folder that could not be made is none whose disk can be asked.
-            there = next(folder for folder in (path, *path.absolute().parents) if folder.is_dir())
-            raise NoSpaceError(
-                f"{path}: nothing can be written there: {error.strerror} "
-                f"({shutil.disk_usage(there).free} bytes free on the disk)",
-                hint="make room, or choose another place with --out; nothing was changed",
-            ) from error
-        raise OutputError(
-            f"{path}: this folder cannot be written to: {error.strerror or error}",
-            hint="choose another place with --out, or change the permissions",
-        ) from error
-    return path
-
-
-@contextlib.contextmanager
-def atomic_dir(path: Path, *, replace: bool = True) -> Iterator[Path]:
-    """Fill a folder under a temporary name and rename it when the block ends well.
-
-    If the block fails, nothing is left behind.
-
-    Args:
-        path: Where the folder goes; its parent must exist.
-        replace: Whether a folder that is there by then is replaced; else it stays and the new one goes.
-
-    Yields:
-        The temporary folder to write into.
-
-    Raises:
-        OutputError: The folder cannot be made or renamed.
-    """
-    try:
-        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
-    except OSError as error:
-        raise OutputError(f"{path}: this folder cannot be made: {error.strerror or error}") from error
-    try:
-        yield temporary
-        _put_in_place(temporary, path, replace)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _put_in_place(new: Path, path: Path, replace: bool) -> None:
-    """Rename `new` to `path`; what is to be replaced there is moved aside first and then removed."""
-    try:
-        if not replace and path.exists():
-            return
-        if not path.exists():
-            os.rename(new, path)
-            sync_folder(path.parent)
-            return
-        with tempfile.TemporaryDirectory(prefix=f".{path.name}.", suffix=".old", dir=path.parent) as aside:
-            os.rename(path, Path(aside) / "old")
-            os.rename(new, path)
-    except OSError as error:
-        if not replace and path.is_dir():
-            # Another process was faster by less than the time between the question and the renaming.
-            return
-        raise OutputError(f"{path}: this folder cannot be put in place: {error.strerror or error}") from error

@@ -56,6 +56,10 @@ _IGNORED: Final = frozenset(
         "runtime_config",
     }
 )
+# A layer's name or the end of one, as PEFT reads it: characters as they are, a dot for any of them, and ^ for
+# the beginning. Nothing in it repeats or branches.
+_PLAIN_PATTERN: Final = re.compile(r"\^?(?:[^\\^$|?*+(){}\[\]]|\\[\W_]){1,500}")
+_MOST_PATTERNS: Final = 10_000
 _LARGEST_CONFIG: Final = 1 << 20
 # These start from changed base weights, so that B · A alone is not the change.
 _REFUSED_STARTS: Final = re.compile(r"pissa|olora|corda|loftq|lora_ga")
@@ -330,15 +334,23 @@ def _changed(folder: Path) -> ModelError:
 
 def _patterns(
     config: Mapping[str, Any], key: str, usable: Callable[[object], bool], folder: Path
-) -> Mapping[str, Any]:
-    """Returns a map from patterns of layer names to a rank or alpha of their own."""
+) -> dict[re.Pattern[str], Any]:
+    """Returns which layers have a rank or alpha of their own, and which."""
     found = config.get(key) or {}
-    try:
-        if isinstance(found, dict) and all(map(usable, found.values())):
-            return {pattern: value for pattern, value in found.items() if re.compile(pattern)}
-    except re.error:
-        pass
-    raise ModelError(f"module {folder}: {_CONFIG} has no usable {key}", hint="save the adapter again")
+    where = f"module {folder}: {_CONFIG} has no usable {key}"
+    if not isinstance(found, dict) or not all(map(usable, found.values())):
+        raise ModelError(where, hint="save the adapter again")
+    if len(found) > _MOST_PATTERNS:
+        raise ModelError(f"{where}: {len(found)} entries are too many", hint="save the adapter again")
+    for pattern in found:
+        if not _PLAIN_PATTERN.fullmatch(pattern):
+            raise ModelError(
+                f"{where}: '{printable(pattern, 40)}' is no plain name of a layer",
+                hint=f"rewrite {key} with plain names, such as layers.3.self_attn.q_proj: patterns of other "
+                "people are not run, because one can take for ever",
+            )
+    # As PEFT puts it: the end of a layer's name.
+    return {re.compile(rf"(.*\.)?({pattern})$"): value for pattern, value in found.items()}
 
 
 def _is_rank(value: object) -> TypeGuard[int]:
@@ -349,12 +361,9 @@ def _is_number(value: object) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _by_pattern(patterns: Mapping[str, _Number], name: str, otherwise: _Number) -> _Number:
-    """Looks a layer up the way PEFT does: the first pattern that matches the end of its name."""
-    for pattern, value in patterns.items():
-        if re.match(rf"(.*\.)?({pattern})$", name):
-            return value
-    return otherwise
+def _by_pattern(patterns: Mapping[re.Pattern[str], _Number], name: str, otherwise: _Number) -> _Number:
+    """Looks a layer up the way PEFT does: the first pattern that matches."""
+    return next((value for pattern, value in patterns.items() if pattern.match(name)), otherwise)
 
 
 def _check_fit(module: LoraModule, lm: LanguageModel) -> None:

@@ -15,7 +15,9 @@ from prime_audit.study.units import Unit
 from prime_audit.study.workbench import Workbench
 
 
-def open_study(config: StudyConfig, dataset: Dataset, store: Path, out: Path) -> tuple[Workbench, list[Unit]]:
+def open_study(
+    config: StudyConfig, dataset: Dataset, store: Path, out: Path, *, worker: bool = False
+) -> tuple[Workbench, list[Unit]]:
     """Loads the model and plans the study.
 
     Args:
@@ -23,14 +25,18 @@ def open_study(config: StudyConfig, dataset: Dataset, store: Path, out: Path) ->
         dataset: Its users.
         store: The folder of the store of trained modules.
         out: The run directory.
+        worker: Whether this is a worker of a run that has begun; else the store is made ready for one.
 
     Returns:
         The workbench, and the units in an order in which each follows what it needs.
 
     Raises:
+        OutputError: The store cannot be created.
         PrimeAuditError: The model cannot be used, or the study asks for what its data cannot give.
     """
     bench = Workbench(config, dataset, draw_design(config, dataset), Store(store), out)
+    if not worker:
+        bench.store.begin()
     return bench, plan(bench, bench.model_part())
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from prime_audit.config import MethodConfig, StudyConfig
+from prime_audit.core import default_store
 from prime_audit.models import model_outline
 from prime_audit.personalize import METHODS
 from prime_audit.study import work
@@ -15,7 +16,7 @@ from prime_audit.study.inputs import draw_design, load_dataset
 from prime_audit.study.plan_attacks import plan_attacks
 from prime_audit.study.planner import Planner, digest_people
 from prime_audit.study.remaking import named_by
-from prime_audit.study.store import Store, default_store
+from prime_audit.study.store import Store
 from prime_audit.study.units import Unit
 from prime_audit.study.workbench import Workbench, own_unit
 

@@ -12,6 +12,7 @@ import yaml
 from prime_audit.config import StudyConfig
 from prime_audit.core import (
     atomic_write_text,
+    default_store,
     digest_json,
     make_private_dir,
     plural,
@@ -20,7 +21,7 @@ from prime_audit.core import (
     sole_writer,
     write_json,
 )
-from prime_audit.errors import ConfigError
+from prime_audit.errors import ConfigError, IncompleteError
 from prime_audit.results import SCORES_FILE, Results, Scores, write_results, write_scores
 from prime_audit.study.assemble import assemble, cancelled
 from prime_audit.study.circumstances import circumstances, in_words, made_otherwise
@@ -37,7 +38,6 @@ from prime_audit.study.progress import NO_PROGRESS, Progress
 from prime_audit.study.reuse import JOURNAL, open_earlier, take_over
 from prime_audit.study.schedule import Stopped, finished, run_units
 from prime_audit.study.stopping import Stopping
-from prime_audit.study.store import default_store
 from prime_audit.study.units import Unit
 from prime_audit.study.workbench import SEARCH, Workbench
 
@@ -71,6 +71,7 @@ def run_study(
         OutputError: If the directory cannot be written, or another process runs in it.
         NoSpaceError: If the disk is full.
         ConfigError: If the directory belongs to another configuration.
+        IncompleteError: If what an earlier run left there is damaged.
         DataError: With every fault of the data.
     """
     started = now()
@@ -113,7 +114,7 @@ def _begin(bench: Workbench, fresh: bool, progress: Progress) -> Journal:
     if fresh:
         _clear(bench.out)
     # Nobody else writes here, so a temporary name is what a killed start left behind.
-    remove_temporaries(bench.out)
+    remove_temporaries(bench.out, of=PARTS, below=FOLDERS)
     _write_claim(bench)
     journal = Journal(bench.out / JOURNAL)
     if journal.dropped_tail:
@@ -218,11 +219,32 @@ def _resolved(config: StudyConfig) -> dict[str, object]:
 
 
 def _check_claim(config: StudyConfig, out: Path) -> None:
-    """Refuses a directory that belongs to another study."""
+    """Refuses a directory that belongs to another study, or of which that cannot be told any more."""
     path = out / CONFIG
-    if path.exists() and _numbers(yaml.safe_load(path.read_text(encoding="utf-8"))) != _numbers(
-        _resolved(config)
-    ):
+    if not path.exists():
+        return
+    try:
+        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+        claimed = _numbers(found) if isinstance(found, dict) else None
+        why = "it is empty or no mapping"
+    except (
+        OSError,
+        yaml.YAMLError,
+        ValueError,
+        TypeError,
+        LookupError,
+        AttributeError,
+        RecursionError,
+    ) as error:
+        # Whatever stands there, it is not what a run has written.
+        mark = getattr(error, "problem_mark", None)
+        claimed, why = None, f"no YAML from line {mark.line + 1} on" if mark else "it cannot be read"
+    if claimed is None:
+        raise IncompleteError(
+            f"{path} is damaged ({why}), so it cannot be told which study this run is of",
+            hint="restore the file, use another --out, or start again with --fresh",
+        )
+    if claimed != _numbers(_resolved(config)):
         raise ConfigError(
             f"{out} belongs to a run of another configuration",
             hint="use another --out, or --fresh to start again there",

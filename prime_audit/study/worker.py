@@ -91,7 +91,7 @@ class Worker:
         os.chdir(setup["folder"])
         set_threads(setup["threads"])
         config = StudyConfig.model_validate_json(json.dumps(setup["study"]))
-        self._bench, units = open_study(config, load_dataset(config), Path(setup["store"]), out)
+        self._bench, units = open_study(config, load_dataset(config), Path(setup["store"]), out, worker=True)
         self._units = {unit.name: unit for unit in units}
         self._outputs: dict[str, Output] = {}
 

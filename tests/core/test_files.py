@@ -1,28 +1,23 @@
-"""Atomic writes, strict JSON, digests, private folders."""
+"""Atomic writes, strict JSON, digests."""
 
-import errno
 import hashlib
 import os
-import stat
 from pathlib import Path
 
 import pytest
 
 from prime_audit.core import (
-    atomic_dir,
     atomic_write_bytes,
     atomic_write_text,
     digest_bytes,
     digest_file,
     digest_folder,
     digest_json,
-    make_private_dir,
     parse_json,
     read_json,
-    remove_temporaries,
     write_json,
 )
-from prime_audit.errors import DataError, NoSpaceError, OutputError
+from prime_audit.errors import DataError, OutputError
 
 
 def test_a_file_is_replaced_whole_and_leaves_nothing_beside_it(tmp_path: Path) -> None:
@@ -122,50 +117,3 @@ def test_a_folder_digest_sees_names_contents_and_nothing_else(tmp_path: Path) ->
     assert first != digest_folder(tmp_path / "one")
     with pytest.raises(DataError, match="no such folder"):
         digest_folder(tmp_path / "none")
-
-
-def test_a_private_folder_is_private_and_writable(tmp_path: Path) -> None:
-    path = make_private_dir(tmp_path / "a" / "b")
-    assert stat.S_IMODE(path.stat().st_mode) == 0o700
-    assert list(path.iterdir()) == []
-    (tmp_path / "file").write_text("x")
-    with pytest.raises(OutputError, match="cannot be written to") as caught:
-        make_private_dir(tmp_path / "file" / "out")
-    assert "--out" in caught.value.hint
-
-
-def test_a_folder_on_a_full_disk_is_a_matter_of_room_not_of_usage(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(*_: object, **__: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(Path, "mkdir", full)
-    with pytest.raises(NoSpaceError, match=r"No space left on device \(\d+ bytes free") as caught:
-        make_private_dir(tmp_path / "no" / "such")
-    assert caught.value.exit_code == 1
-    assert "permissions" not in caught.value.hint
-
-
-def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
-    path = tmp_path / "module"
-    with atomic_dir(path) as temporary:
-        (temporary / "a").write_text("1")
-        assert not path.exists()
-    with pytest.raises(IsADirectoryError), atomic_dir(path) as temporary:
-        temporary.write_text("2")
-    assert (path / "a").read_text() == "1"
-    with atomic_dir(path) as temporary:
-        (temporary / "b").write_text("3")
-    assert [p.name for p in path.iterdir()] == ["b"]
-    assert [p.name for p in tmp_path.iterdir()] == ["module"]
-
-
-def test_what_a_killed_process_has_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
-    for name in (".a.x.tmp", ".a.x.old", "a", ".hidden"):
-        (tmp_path / "sub" / name).mkdir(parents=True)
-        (tmp_path / "sub" / name / "file").write_text("1")
-    remove_temporaries(tmp_path, older_than=3600.0)
-    assert len(list((tmp_path / "sub").iterdir())) == 4
-    remove_temporaries(tmp_path)
-    assert sorted(path.name for path in (tmp_path / "sub").iterdir()) == [".hidden", "a"]

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
+from peft.utils.other import get_pattern_key
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
@@ -110,6 +111,45 @@ def test_other_adapters_are_refused_by_name(folder: Path, changes: dict[str, obj
         read_module(folder)
     assert f"module {folder}: " in str(caught.value)
     assert caught.value.hint
+
+
+PLAIN = (
+    "q_proj",
+    "layers.3.self_attn.q_proj",
+    r"^model\.layers\.0\.mlp\.up_proj",
+    "layers.1.self_attn.._proj",
+)
+LAYERS = (
+    "q_proj",
+    "aq_proj",
+    "layers.3.self_attn.q_proj",
+    "model.layers.3.self_attn.q_proj",
+    "model.layers.13.self_attn.q_proj",
+    "model.layers.0.mlp.up_proj",
+    "base.model.layers.0.mlp.up_proj",
+    "modelxlayersx0xmlpxup_proj",
+    "model.layers.1.self_attn.k_proj",
+    "model.layers.1.self_attn.o_proj.x",
+)
+
+
+@pytest.mark.parametrize("order", [PLAIN, PLAIN[::-1]])
+def test_a_layers_own_rank_is_found_as_peft_finds_it(order: tuple[str, ...]) -> None:
+    ranks = {pattern: rank for rank, pattern in enumerate(order, start=2)}
+    ours = files._patterns({"rank_pattern": ranks}, "rank_pattern", files._is_rank, Path("a"))
+    theirs = [ranks.get(get_pattern_key(list(ranks), layer), 1) for layer in LAYERS]
+    assert [files._by_pattern(ours, layer, 1) for layer in LAYERS] == theirs
+    assert len(set(theirs)) >= 4
+
+
+@pytest.mark.parametrize(
+    "name", ["model.h.0.c_attn", "a-b.0.c d", "x/y:z.0", "a+b.(c)[0]{1}|$^\\", "mod\u00e8le.0"]
+)
+def test_the_pattern_that_is_written_for_a_layer_is_read_again(name: str) -> None:
+    ours = files._patterns({"r": {files._exactly(name): 3}}, "r", files._is_rank, Path("a"))
+    assert files._by_pattern(ours, name, 1) == 3
+    assert files._by_pattern(ours, f"x.{name}", 1) == 1
+    assert files._by_pattern(ours, name[:-1], 1) == 1
 
 
 def test_a_pickled_adapter_is_refused(folder: Path) -> None:

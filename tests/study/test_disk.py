@@ -63,6 +63,12 @@ def test_a_module_in_the_store_takes_no_more_room(tmp_path: Path) -> None:
     assert before.stored - after.stored == pytest.approx(before.stored / len(stored))
 
 
+def test_a_worker_leaves_the_store_to_the_run_that_it_works_for(tmp_path: Path) -> None:
+    config = load_study(write_study(tmp_path))
+    open_study(config, load_dataset(config), tmp_path / "store", tmp_path / "run", worker=True)
+    assert not (tmp_path / "store").exists()
+
+
 def test_modules_that_a_method_trains_are_counted_with_their_own_rank(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     methods = ["base", {"kind": "oppu", "rank": 6}, {"kind": "oppu", "id": "small", "rank": 3}]

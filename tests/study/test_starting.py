@@ -10,7 +10,7 @@ import torch
 
 from prime_audit.config import StudyConfig, load_study
 from prime_audit.core import digest_folder
-from prime_audit.errors import ConfigError, DataError, NoSpaceError, PrimeAuditError
+from prime_audit.errors import ConfigError, DataError, IncompleteError, NoSpaceError, PrimeAuditError
 from prime_audit.study.runner import run_study
 from tests.support import write_study
 
@@ -81,3 +81,60 @@ def test_a_damaged_journal_can_be_started_over(home: Path, tmp_path: Path) -> No
         run_study(study(home), run)
     run_study(study(home), run, fresh=True)
     assert (run / "results.json").read_bytes() == before
+
+
+def test_a_start_tidies_up_after_killed_ones_and_leaves_the_users_own_files(home: Path) -> None:
+    left = [home / "run" / ".results.json.abcd1234.tmp", home / "run" / "evidence" / ".x.abcd_234.tmp"]
+    own = [home / "run" / name for name in (".env.old", ".venv.old", ".notes.original.old")]
+    for path in (*left, *own):
+        path.write_text("x")
+    run_study(study(home), home / "run")
+    assert not any(path.exists() for path in left)
+    for path in own:
+        path.unlink()
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("", "empty or no mapping"),
+        ("- a\n", "empty or no mapping"),
+        ("name: small\ntask: [lamp-4\n", "no YAML from line 3 on"),
+        ("name: !!python/name:os.system\n", "no YAML from line 1 on"),
+        ("name: \udcff\n", "cannot be read"),
+        ("name: 2020-01-01\n", "cannot be read"),
+        ("name: 2020-99-99\n", "cannot be read"),
+        ("name: .nan\n", "cannot be read"),
+        ("name: !!int ''\n", "cannot be read"),
+        ("name: !!bool x\n", "cannot be read"),
+        ("name: !!timestamp x\n", "cannot be read"),
+        ("1: a\nb: c\n", "cannot be read"),
+        ("a: &a [*a]\n", "cannot be read"),
+        ("a: " + "[" * 5000 + "]" * 5000, "cannot be read"),
+    ],
+)
+def test_a_damaged_configuration_of_a_run_is_no_fault_of_the_program(
+    text: str, why: str, home: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(home / "run", run)
+    (run / "config.resolved.yaml").write_bytes(text.encode("utf-8", "surrogateescape"))
+    before = digest_folder(run)
+    with pytest.raises(IncompleteError, match=rf"config\.resolved\.yaml is damaged \(.*{why}") as caught:
+        run_study(study(home), run)
+    assert "--fresh" in caught.value.hint
+    assert digest_folder(run) == before
+
+
+def test_a_run_with_a_damaged_configuration_can_be_started_over_and_a_changed_one_is_another(
+    home: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(home / "run", run)
+    path, before = run / "config.resolved.yaml", (run / "config.resolved.yaml").read_text()
+    path.write_text(before.replace("seed: ", "seed: 1"))
+    with pytest.raises(ConfigError, match="belongs to a run of another configuration"):
+        run_study(study(home), run)
+    path.write_text("")
+    run_study(study(home), run, fresh=True)
+    assert path.read_text() == before

@@ -1,17 +1,25 @@
+import itertools
 import os
+import shutil
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from prime_audit.config import load_study
 from prime_audit.core import Seeds
+from prime_audit.errors import OutputError
 from prime_audit.models import Batching
 from prime_audit.study.executor import Executor, InProcess
 from prime_audit.study.journal import Journal
+from prime_audit.study.plan import describe_plan
 from prime_audit.study.progress import NO_PROGRESS
 from prime_audit.study.schedule import finished
 from prime_audit.study.schedule import run_units as schedule
 from prime_audit.study.store import Store
 from prime_audit.study.units import Output, Outputs, Unit, unit_key
+from tests.support import write_study
 
 
 def run_units(units: list[Unit], journal: Journal, executor: Executor | None = None) -> dict[str, Output]:
@@ -134,3 +142,60 @@ def test_of_two_runs_that_make_a_module_at_once_the_first_ones_stays(
     assert not store.ensure("key", write)
     assert (store.path("key") / "weights").read_text() == "theirs"
     assert list((tmp_path / "store" / "modules").iterdir()) == [store.path("key")]
+
+
+def test_a_store_is_made_by_a_run_and_not_by_looking_at_a_plan(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PRIME_AUDIT_CACHE", str(tmp_path / "store"))
+    assert describe_plan(load_study(write_study(tmp_path)))
+    assert not (tmp_path / "store").exists()
+    Store(tmp_path / "store").begin()
+    assert (tmp_path / "store" / "modules").is_dir()
+
+
+def test_a_store_that_cannot_be_made_is_named_when_a_run_begins(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    store = Store(tmp_path / "file")
+    makes: list[Callable[[], object]] = [store.begin, lambda: store.ensure("key", lambda folder: None)]
+    for make in makes:
+        with pytest.raises(OutputError, match=r"the module store .* cannot be created") as caught:
+            make()
+        assert "PRIME_AUDIT_CACHE" in caught.value.hint
+
+
+def test_a_run_removes_what_killed_ones_have_left_in_the_store_for_a_day(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    old, new = (tmp_path / "modules" / f".key.{name}.tmp" for name in ("abcdefgh", "12345678"))
+    inner = tmp_path / "modules" / "whole" / old.name
+    for path in (old, new, inner):
+        path.mkdir(parents=True)
+    for path in (old, inner):
+        os.utime(path, (0, 0))
+    Store(tmp_path)
+    assert old.exists()
+    store.begin()
+    assert not old.exists()
+    assert new.exists()
+    assert inner.exists()
+
+
+def test_a_run_begins_while_others_write_to_the_store(tmp_path: Path) -> None:
+    store, done = Store(tmp_path), threading.Event()
+    store.begin()
+
+    def others() -> None:
+        for number in itertools.count():
+            if done.is_set():
+                return
+            store.ensure(f"key{number % 8}", lambda folder: (folder / "weights").mkdir())
+            shutil.rmtree(store.path(f"key{(number + 4) % 8}"), ignore_errors=True)
+
+    thread = threading.Thread(target=others)
+    thread.start()
+    try:
+        for _ in range(200):
+            store.begin()
+    finally:
+        done.set()
+        thread.join()
