@@ -50,7 +50,9 @@ def evaluate(
     ] = None,
     address: Annotated[
         str | None,
-        typer.Option("--address", help="The Ray cluster, such as auto; without it one is started here."),
+        typer.Option(
+            "--address", help="The Ray cluster, such as auto; without it one is always started here."
+        ),
     ] = None,
     no_fail: Annotated[
         bool, typer.Option("--no-fail", help="Exit 0 although a rule of the gate is broken.")

@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 
 from prime_audit.errors import IncompleteError
-from prime_audit.study.executor import Done, Executor
+from prime_audit.study.executor import Done, Executor, Waiting
 from prime_audit.study.journal import Journal
 from prime_audit.study.progress import Progress
 from prime_audit.study.units import Output, Unit
@@ -62,7 +62,7 @@ def run_units(
 
     Raises:
         Stopped: ``stopping`` said so; the units in progress were finished.
-        IncompleteError: A unit's worker died each time that it was tried.
+        IncompleteError: A unit's worker died each time that it was tried, or there can be no worker any more.
     """
     progress.start(len(units), [unit.name for unit in units])
     schedule = _Schedule(units, journal)
@@ -74,10 +74,14 @@ def run_units(
             unit = schedule.next()
             journal.forget_other(unit.name, unit.key)
             executor.submit(unit, schedule.outputs_before(unit))
-        if not schedule.running:
+        if executor.free and not schedule.running:
             # The signal came between the two questions, and there is nothing to wait for.
             break
         done = executor.wait()
+        if isinstance(done, Waiting):
+            if done.note:
+                progress.note(done.note)
+            continue
         if done.output is None:
             failed = schedule.failed(done, progress, bool(stopping())) or failed
             continue
