@@ -50,9 +50,7 @@ def evaluate(
     ] = None,
     address: Annotated[
         str | None,
-        typer.Option(
-            "--address", help="The Ray cluster, such as auto; without it one is always started here."
-        ),
+        typer.Option("--address", help="The Ray cluster, such as auto; without it one is started here."),
     ] = None,
     no_fail: Annotated[
         bool, typer.Option("--no-fail", help="Exit 0 although a rule of the gate is broken.")

@@ -247,7 +247,7 @@ class RunConfig(Section):
     """How the work is carried out; none of it changes a number by more than rounding (1e-5).
 
     `executor` is `local` (this process, or several of this machine) or `ray` (extra `ray`) on the cluster at
-    `address`, such as `auto`; `address: null` always starts one on this machine. `threads_per_worker: null` takes
+    `address`, such as `auto`; `address: null` starts one on this machine. `threads_per_worker: null` takes
     all cores, shared out among several workers. `batch_tokens` is the most tokens in a batch, padding
     included; one that does not fit into memory is halved, and the manifest says how often.
     """
