@@ -160,6 +160,9 @@ class RayWorkers:
         except self._ray.exceptions.RayError as error:
             # It may be out of reach and still hold its place.
             self._ray.kill(worker.actor)
+            if isinstance(error, self._ray.exceptions.ActorUnavailableError):
+                # Ray counts a node that is gone for some seconds more: the unit would be tried there in vain.
+                self._idle = [other for other in self._idle if other.node != worker.node]
             self._fill()
             return Done(name, lost=type(error).__name__)
         self._idle.append(worker)
@@ -178,7 +181,8 @@ class RayWorkers:
         goes_on = f"with the {others} that have" if others else "as soon as one has"
         return (
             f"{plural(len(self._starting), 'worker')} found no free place on the Ray cluster within "
-            f"{waited:.0f} s (it may be busy with other work); the run goes on {goes_on}"
+            f"{waited:.0f} s (it may be busy with other work, or a node may be gone); "
+            f"the run goes on {goes_on}"
         )
 
     def _over(self) -> IncompleteError:

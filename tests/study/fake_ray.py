@@ -16,6 +16,9 @@ class RayError(Exception): ...
 class ActorDiedError(RayError): ...
 
 
+class ActorUnavailableError(RayError): ...
+
+
 class RayTaskError(RayError): ...
 
 
@@ -26,6 +29,7 @@ class Actor:
         self.ray, self.kind, self.arguments = ray, kind, arguments
         self.on = ""
         self.dead = False
+        self.fate: type[RayError] = ActorDiedError
         self.instance: Any = None
 
     def __getattr__(self, method: str) -> SimpleNamespace:
@@ -44,7 +48,7 @@ class Call:
     def result(self) -> object:
         actor = self.actor
         if actor.dead:
-            raise ActorDiedError
+            raise actor.fate
         actor.ray.current = actor
         try:
             actor.instance = actor.instance or actor.kind(*actor.arguments)
@@ -52,7 +56,7 @@ class Call:
         except Exception as error:
             raise RayTaskError(str(error)) from error
         if actor.dead:
-            raise ActorDiedError
+            raise actor.fate
         return value
 
 
@@ -69,7 +73,9 @@ class FakeRay:
         events: Told of the time at each wait; what it does happens meanwhile.
     """
 
-    exceptions = SimpleNamespace(RayError=RayError, RayTaskError=RayTaskError)
+    exceptions = SimpleNamespace(
+        RayError=RayError, RayTaskError=RayTaskError, ActorUnavailableError=ActorUnavailableError
+    )
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, **cpus: int) -> None:
         self.cpus = cpus
@@ -111,6 +117,7 @@ class FakeRay:
     def remote(self, **options: int) -> Callable[[Callable[..., Any]], Any]:
         def actor_of(kind: Callable[..., Any]) -> SimpleNamespace:
             def ask(*arguments: object) -> Actor:
+                assert len(self.actors) < 100, "workers are asked for without end"
                 self.actors.append(Actor(self, kind, arguments))
                 self.most = max(self.most, sum(not actor.dead for actor in self.actors))
                 return self.actors[-1]
@@ -143,6 +150,13 @@ class FakeRay:
         self.gone[node] = self.cpus.pop(node)
         for actor in self.actors:
             actor.dead = actor.dead or actor.on == node
+
+    def lose_unnoticed(self, node: str) -> None:
+        """A node goes, and Ray counts it among the living for some time more."""
+        for actor in self.living():
+            if actor.on == node:
+                actor.dead, actor.fate = True, ActorUnavailableError
+        self.taken[node] = self.cpus[node]
 
     def living(self) -> list[Actor]:
         return [actor for actor in self.actors if not actor.dead]

@@ -100,14 +100,15 @@ def test_a_run_that_loses_a_node_ends_on_the_workers_that_are_left(
     assert "died (ActorDiedError); the unit is tried again" in heard.notes[0]
 
 
+@pytest.mark.parametrize("lose", [FakeRay.lose, FakeRay.lose_unnoticed])
 def test_a_unit_is_not_tried_with_the_idle_workers_of_a_node_that_is_gone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    lose: Callable[[FakeRay, str], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ray = FakeRay(monkeypatch, big=5, small=1)
 
     def act(name: str) -> Output:
-        if name == "u1" and "big" in ray.cpus:
-            ray.lose("big")
+        if name == "u1" and ray.current is not None and ray.current.on == "big":
+            lose(ray, "big")
         return {"of": name}
 
     begun = working(monkeypatch, act)
