@@ -48,7 +48,10 @@ class Executor(Protocol):
 
     @property
     def free(self) -> int:
-        """How many more units it takes now; where it is 0 with no unit submitted, `wait` brings a change."""
+        """How many more units it takes now; asked where there is one to submit.
+
+        Where it is 0 though none was submitted, `wait` brings a change.
+        """
 
     def submit(self, unit: Unit, outputs: Outputs) -> None:
         """Take a unit.

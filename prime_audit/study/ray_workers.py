@@ -66,7 +66,7 @@ class RayWorkers:
         self._starting: dict[Any, _Hired] = {}
         self._idle: list[_Hired] = []
         self._busy: dict[Any, tuple[str, _Hired]] = {}
-        self._failed, self._fate, self._told = 0, "", False
+        self._failed, self._fate, self._told, self._stale = 0, "", False, False
         self._ray = _imported()
         try:
             _connect(self._ray, address, setup["out"])
@@ -84,7 +84,13 @@ class RayWorkers:
 
     @property
     def free(self) -> int:
-        """How many workers have come up and have nothing to do."""
+        """How many workers have come up and have nothing to do; a missing one is asked for.
+
+        The nodes are counted here, where there is a unit to submit, and not in `wait`: what stops the command
+        may have ended Ray as well, which then answers nothing, and a stopped run only waits.
+        """
+        if self._stale:
+            self._fill()
         return len(self._idle)
 
     def submit(self, unit: Unit, outputs: Outputs) -> None:
@@ -108,7 +114,7 @@ class RayWorkers:
         # Of several that are ready Ray returns the first: short units must not keep a new worker unnoticed.
         ready, _ = self._ray.wait([*self._starting, *self._busy], num_returns=1, timeout=_TICK)
         if not ready:
-            self._fill()
+            self._stale = True
             return Waiting()
         if ready[0] in self._busy:
             return self._ended(ready[0])
@@ -127,6 +133,7 @@ class RayWorkers:
 
     def _fill(self) -> None:
         """Has as many workers as are wanted and as the living nodes hold."""
+        self._stale = False
         nodes = self._nodes()
         room = min(self._workers, _room(nodes, self._wants))
         # Ray tells of a lost worker only where an answer is awaited: a unit would be tried there in vain.
@@ -144,8 +151,7 @@ class RayWorkers:
         try:
             worker.node = self._ray.get(started)
         except self._ray.exceptions.RayError as error:
-            self._failed, self._fate = self._failed + 1, type(error).__name__
-            self._fill()
+            self._failed, self._fate, self._stale = self._failed + 1, type(error).__name__, True
             return
         self._failed = 0
         self._idle.append(worker)
@@ -163,7 +169,7 @@ class RayWorkers:
             if isinstance(error, self._ray.exceptions.ActorUnavailableError):
                 # Ray counts a node that is gone for some seconds more: the unit would be tried there in vain.
                 self._idle = [other for other in self._idle if other.node != worker.node]
-            self._fill()
+            self._stale = True
             return Done(name, lost=type(error).__name__)
         self._idle.append(worker)
         return read_answer(told)

@@ -70,11 +70,11 @@ def run_units(
         progress.unit(name, float(entry["seconds"]), cached=True)
     failed: Exception | None = None
     while schedule.running or (schedule.ready and not stopping() and failed is None):
-        while executor.free and schedule.ready and not stopping() and failed is None:
+        while schedule.ready and not stopping() and failed is None and executor.free:
             unit = schedule.next()
             journal.forget_other(unit.name, unit.key)
             executor.submit(unit, schedule.outputs_before(unit))
-        if executor.free and not schedule.running:
+        if not schedule.running and stopping():
             # The signal came between the two questions, and there is nothing to wait for.
             break
         done = executor.wait()

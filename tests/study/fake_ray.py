@@ -43,7 +43,8 @@ class Call:
         self.actor, self.method, self.given = actor, method, given
 
     def ready(self) -> bool:
-        return self.actor.dead or bool(self.actor.on)
+        works = self.method == "carry_out" and self.actor.ray.now < self.actor.ray.busy_until
+        return self.actor.dead or (bool(self.actor.on) and not works)
 
     def result(self) -> object:
         actor = self.actor
@@ -68,8 +69,9 @@ class FakeRay:
         taken: What others' jobs take of it.
         actors: All that were ever asked for.
         most: How many actors lived at most.
-        broken: Actors die as soon as they have a place.
+        broken: For each actor that gets a place next, whether it dies there at once.
         address: What `init` was given.
+        busy_until: When the units that are in progress can have ended.
         events: Told of the time at each wait; what it does happens meanwhile.
     """
 
@@ -83,11 +85,12 @@ class FakeRay:
         self.gone: dict[str, int] = {}
         self.actors: list[Actor] = []
         self.most = 0
-        self.broken = self.initialized = False
+        self.broken: list[bool] = []
+        self.initialized = False
         self.shutdowns = 0
         self.address: str | None = None
         self.error: Exception | None = None
-        self.now = 0.0
+        self.now = self.busy_until = 0.0
         self.current: Actor | None = None
         self.events: Callable[[float], None] = lambda now: None
         monkeypatch.setitem(sys.modules, "ray", self)
@@ -167,4 +170,4 @@ class FakeRay:
                 held = sum(other.on == node for other in self.living()) + self.taken.get(node, 0)
                 if not (actor.dead or actor.on) and held < cpus:
                     actor.on = node
-                    actor.dead = self.broken
+                    actor.dead = bool(self.broken) and self.broken.pop(0)

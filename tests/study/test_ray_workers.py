@@ -159,10 +159,26 @@ def test_workers_that_never_come_up_end_the_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, begun: list[str]
 ) -> None:
     ray = FakeRay(monkeypatch, one=1)
-    ray.broken = True
+    ray.broken = [True] * 9
     with pytest.raises(IncompleteError, match=r"no worker comes up .*: 3 failed .* \(ActorDiedError\)"):
         run(tmp_path, 1, 1)
     assert (begun, len(ray.actors)) == ([], 3)
+
+
+def test_starts_that_fail_are_forgotten_once_a_worker_comes_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ray = FakeRay(monkeypatch, one=1)
+    ray.broken = [True, True, False, True, True, False]
+
+    def act(name: str) -> Output:
+        if len(ray.actors) == 3:
+            ray.living()[0].dead = True
+        return {"of": name}
+
+    working(monkeypatch, act)
+    assert list(run(tmp_path, 1, 2)) == ["u0", "u1"]
+    assert len(ray.actors) == 6
 
 
 def test_one_worker_does_everything_while_the_others_wait_for_a_place_and_the_user_is_told(
@@ -206,6 +222,30 @@ def test_a_run_that_waits_for_a_place_can_be_stopped(
         run(tmp_path, 1, 2, stopping=lambda: 2 if ray.now > 10 else 0)
     assert begun == []
     assert ray.now < 20
+
+
+@pytest.mark.parametrize("dies", [False, True])
+def test_a_stopped_run_asks_nothing_of_ray_which_may_be_gone(
+    dies: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, begun: list[str]
+) -> None:
+    ray = FakeRay(monkeypatch, one=2)
+    ray.busy_until = 20
+
+    def unanswered() -> list[dict[str, Any]]:
+        raise AssertionError("it would wait for ever")
+
+    def signalled() -> int:
+        if ray.now <= 10:
+            return 0
+        monkeypatch.setattr(ray, "nodes", unanswered)
+        ray.actors[0].dead = dies
+        return 15
+
+    with pytest.raises(Stopped):
+        run(tmp_path, 2, 4, stopping=signalled)
+    assert begun == (["u1"] if dies else ["u0", "u1"])
+    journal = Journal(tmp_path / "journal")
+    assert [journal.get(f"u{i}") is not None for i in range(4)] == [not dies, True, False, False]
 
 
 def test_a_node_that_joins_takes_workers(
