@@ -41,7 +41,7 @@ from prime_audit.config import StudyConfig, load_study
 from prime_audit.data import Dataset
 from prime_audit.modules import LoraModule, write_module
 from prime_audit.study.collect import Collector
-from prime_audit.study.executor import Done, Executor
+from prime_audit.study.executor import Done, Executor, Waiting
 from prime_audit.study.executors import executor_of, threads_of
 from prime_audit.study.inputs import draw_design, load_dataset
 from prime_audit.study.journal import Journal
@@ -248,8 +248,10 @@ class _Clock:
     def submit(self, unit: Unit, outputs: Outputs) -> None:
         self._executor.submit(unit, outputs)
 
-    def wait(self) -> Done:
+    def wait(self) -> Done | Waiting:
         done = self._executor.wait()
+        if isinstance(done, Waiting):
+            return done
         self.ended = time.perf_counter()
         # The first unit to end need not be the first that was begun.
         self.began = min(self.began, self.ended - done.seconds)

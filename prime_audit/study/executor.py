@@ -32,12 +32,26 @@ class Done:
     lost: str = ""
 
 
+@dataclass(frozen=True)
+class Waiting:
+    """No unit has ended yet, and how many the executor takes may have changed.
+
+    Attributes:
+        note: What the user should read of it, one sentence; an empty string if nothing.
+    """
+
+    note: str = ""
+
+
 class Executor(Protocol):
     """Carries out units whose needs are met; in which order they end is its own affair."""
 
     @property
     def free(self) -> int:
-        """How many more units it takes now."""
+        """How many more units it takes now; asked where there is one to submit.
+
+        Where it is 0 though none was submitted, `wait` brings a change.
+        """
 
     def submit(self, unit: Unit, outputs: Outputs) -> None:
         """Take a unit.
@@ -47,8 +61,8 @@ class Executor(Protocol):
             outputs: Outputs of the units that it follows from.
         """
 
-    def wait(self) -> Done:
-        """Return how some submitted unit ended, once one has."""
+    def wait(self) -> Done | Waiting:
+        """Return how some submitted unit ended, or after a short while that none has."""
 
     def close(self) -> None:
         """Stop at once, whatever is going on."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from prime_audit.errors import IncompleteError
 from prime_audit.study.circumstances import circumstances_of
-from prime_audit.study.executor import Done, Executor
+from prime_audit.study.executor import Done, Executor, Waiting
 from prime_audit.study.journal import Journal
 from prime_audit.study.progress import Progress
 from prime_audit.study.units import Output, Unit
@@ -63,7 +63,7 @@ def run_units(
 
     Raises:
         Stopped: ``stopping`` said so; the units in progress were finished.
-        IncompleteError: A unit's worker died each time that it was tried.
+        IncompleteError: A unit's worker died each time that it was tried, or there can be no worker any more.
     """
     progress.start(len(units), [unit.name for unit in units])
     schedule = _Schedule(units, journal)
@@ -71,14 +71,18 @@ def run_units(
         progress.unit(name, float(entry["seconds"]), cached=True)
     failed: Exception | None = None
     while schedule.running or (schedule.ready and not stopping() and failed is None):
-        while executor.free and schedule.ready and not stopping() and failed is None:
+        while schedule.ready and not stopping() and failed is None and executor.free:
             unit = schedule.next()
             journal.forget_other(unit.name, unit.key)
             executor.submit(unit, schedule.outputs_before(unit))
-        if not schedule.running:
+        if not schedule.running and stopping():
             # The signal came between the two questions, and there is nothing to wait for.
             break
         done = executor.wait()
+        if isinstance(done, Waiting):
+            if done.note:
+                progress.note(done.note)
+            continue
         if done.output is None:
             failed = schedule.failed(done, progress, bool(stopping())) or failed
             continue

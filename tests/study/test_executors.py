@@ -12,7 +12,6 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -26,14 +25,14 @@ from prime_audit.core import Seeds, digest_folder
 from prime_audit.errors import ConfigError, DataError, IncompleteError, OutputError, PrimeAuditError
 from prime_audit.models import Batching
 from prime_audit.modules import LoraModule, write_module
-from prime_audit.study.executor import Done, Executor, InProcess
+from prime_audit.study.executor import Done, Executor, InProcess, Waiting
 from prime_audit.study.identity import versions
 from prime_audit.study.inputs import load_dataset
 from prime_audit.study.journal import Journal
 from prime_audit.study.opening import open_study
 from prime_audit.study.processes import Processes, _Process
 from prime_audit.study.progress import NO_PROGRESS
-from prime_audit.study.ray_workers import RayWorkers, _room
+from prime_audit.study.ray_workers import RayWorkers
 from prime_audit.study.reuse import open_earlier, take_over
 from prime_audit.study.schedule import Stopped, finished, run_units
 from prime_audit.study.units import Output, Outputs, Unit
@@ -85,10 +84,10 @@ class Murderous:
         if isinstance(self.executor, Processes):
             self.executor._busy[unit.name]._process.kill()
         elif isinstance(self.executor, RayWorkers):
-            (actor,) = [actor for name, actor, _ in self.executor._busy.values() if name == unit.name]
-            self.executor._ray.kill(actor)
+            (worker,) = [worker for name, worker in self.executor._busy.values() if name == unit.name]
+            self.executor._ray.kill(worker.actor)
 
-    def wait(self) -> Done:
+    def wait(self) -> Done | Waiting:
         return self.executor.wait()
 
     def close(self) -> None:
@@ -191,29 +190,6 @@ def test_a_stopped_run_begins_no_further_unit(tmp_path: Path) -> None:
     assert journal.get("b") is None
 
 
-def nodes(*resources: dict[str, float]) -> list[dict[str, Any]]:
-    return [{"Alive": True, "Resources": has} for has in resources]
-
-
-def test_a_cluster_takes_as_many_workers_as_fit_on_its_nodes() -> None:
-    large, small = {"CPU": 16.0, "GPU": 3.0}, {"CPU": 3.0, "GPU": 2.0}
-    assert _room(nodes(large), {"CPU": 4, "GPU": 0}) == 4
-    assert _room(nodes(large, small), {"CPU": 4, "GPU": 1}) == 3
-    assert _room(nodes(large, large), {"CPU": 9, "GPU": 0}) == 2
-    dead = {"Alive": False, "Resources": large}
-    assert _room([*nodes(large), dead], {"CPU": 4, "GPU": 0}) == 4
-
-
-def test_a_worker_that_fits_on_no_single_node_is_refused_although_all_together_would_do() -> None:
-    # Two nodes with the cores and a third one with the GPU: Ray would let the worker wait for ever.
-    cluster = nodes({"CPU": 8.0}, {"CPU": 8.0}, {"CPU": 2.0, "GPU": 1.0})
-    with pytest.raises(OutputError, match=r"a worker takes 4 CPU and 1 GPU, which no node .* has") as caught:
-        _room(cluster, {"CPU": 4, "GPU": 1})
-    assert "8 CPU and 0 GPU; 8 CPU and 0 GPU; 2 CPU and 1 GPU" in str(caught.value)
-    with pytest.raises(OutputError, match="takes 10 CPU, which no node"):
-        _room(cluster, {"CPU": 10, "GPU": 0})
-
-
 @RAY
 def test_ray_leaves_sigterm_to_the_command(tmp_path: Path) -> None:
     before = signal.getsignal(signal.SIGTERM)
@@ -226,33 +202,6 @@ def test_ray_leaves_sigterm_to_the_command(tmp_path: Path) -> None:
             assert signal.getsignal(signal.SIGTERM) is mine
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-def test_ray_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(ConfigError, match="Ray is not installed") as caught:
-        RayWorkers({"threads": 1, "out": str(tmp_path)}, 1, None)
-    assert "prime-audit[ray]" in caught.value.hint
-
-
-@pytest.mark.parametrize(
-    ("error", "said"),
-    [
-        (ConnectionError("x"), "there is no Ray cluster at auto"),
-        # What Ray 2.60 raises on a machine that is too busy.
-        (Exception("The current node timed out\x1b[2J\nduring startup."), "be started: The current node"),
-    ],
-)
-def test_ray_that_does_not_come_up_is_told_of(
-    error: Exception, said: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    def init(**options: object) -> None:
-        raise error
-
-    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(init=init))
-    with pytest.raises(OutputError, match=said) as caught:
-        RayWorkers({"threads": 1, "device": "cpu", "out": str(tmp_path)}, 1, "auto")
-    assert "\x1b" not in str(caught.value)
 
 
 def test_a_directory_without_a_run_cannot_be_reused(tmp_path: Path) -> None:
