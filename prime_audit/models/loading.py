@@ -24,6 +24,7 @@ from prime_audit.bundled import TINY
 from prime_audit.config import ModelConfig
 from prime_audit.core import digest_file, digest_json, printable, ran_out_of_memory, read_json
 from prime_audit.errors import ModelError, NoMemoryError
+from prime_audit.models.first_calls import settle_first_calls
 from prime_audit.models.language_model import LanguageModel
 from prime_audit.models.quantizing import (
     FOUR_BITS,
@@ -60,6 +61,7 @@ def load_model(config: ModelConfig, store_root: Path, max_tokens: int | None = N
             device.
         ConfigError: It cannot be quantised here.
     """
+    settle_first_calls()
     device = _device(config.device)
     if config.quantize is not None:
         check_quantization(device.type)
