@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from prime_audit.config import MethodSettings, StudyConfig, declare_attack, load_study
 from prime_audit.errors import ConfigError
-from prime_audit.results import Results, read_results
+from prime_audit.results import Results, read_results, read_run_results
 
 if TYPE_CHECKING:
     from attacks.base import ThreatModel
@@ -87,7 +87,7 @@ def load_results(path: str | Path) -> Results:
         DataError: The file is missing, broken, or of another version.
     """
     given = Path(path)
-    return read_results(given / _RESULTS if given.is_dir() else given)
+    return read_run_results(given) if given.is_dir() else read_results(given)
 
 
 def register_method(

@@ -67,7 +67,7 @@ def evaluate(
     """
     from prime_audit.api import run_directory
     from prime_audit.config import load_study
-    from prime_audit.core import make_private_dir, refuse_if_held
+    from prime_audit.core import RUN_MARKS, make_private_dir, refuse_foreign, refuse_if_held
 
     terminal: Terminal = ctx.obj
     settings = with_sharers(overrides, sharers)
@@ -76,6 +76,7 @@ def evaluate(
         settings.append("report.include_samples=true")
     config = load_study(study, settings, seed, data)
     refuse_if_held(run_directory(config, out))
+    refuse_foreign(run_directory(config, out), RUN_MARKS)
     from prime_audit.errors import ConfigError
     from prime_audit.gate import read_baseline
 

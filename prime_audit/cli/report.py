@@ -19,12 +19,12 @@ def report(
     from prime_audit.cli.outputs import write_outputs
     from prime_audit.errors import DataError
     from prime_audit.gate import read_gate
-    from prime_audit.results import read_results
+    from prime_audit.results import read_run_results
 
     terminal: Terminal = ctx.obj
     if not run.is_dir():
         raise DataError(f"{run}: no such run directory", hint="`prime-audit evaluate` makes one")
-    results = read_results(run / "results.json")
+    results = read_run_results(run)
     gate = read_gate(run / "gate.json") if (run / "gate.json").exists() else None
     for path in write_outputs(run, results, gate):
         terminal.say(f"written: {path}")

@@ -15,17 +15,18 @@ from prime_audit.core.files import (
     sync_folder,
     write_json,
 )
-from prime_audit.core.folders import atomic_dir, make_private_dir, remove_temporaries
+from prime_audit.core.folders import atomic_dir, make_private_dir, refuse_foreign, remove_temporaries
 from prime_audit.core.ids import check_id, inside
 from prime_audit.core.json_stream import read_json_list
 from prime_audit.core.lock import refuse_if_held, sole_writer
-from prime_audit.core.places import default_store
+from prime_audit.core.places import RUN_MARKS, default_store
 from prime_audit.core.sanitise import printable
 from prime_audit.core.seeds import Seeds
 from prime_audit.core.unexpected import ran_out_of_memory, unexpected
 from prime_audit.core.wording import plural
 
 __all__ = [
+    "RUN_MARKS",
     "AppendLog",
     "Seeds",
     "atomic_dir",
@@ -47,6 +48,7 @@ __all__ = [
     "read_json_list",
     "read_lines",
     "read_text",
+    "refuse_foreign",
     "refuse_if_held",
     "remove_temporaries",
     "sole_writer",

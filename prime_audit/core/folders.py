@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 from prime_audit.core.files import DISK_FULL, sync_folder
+from prime_audit.core.sanitise import printable
 from prime_audit.errors import NoSpaceError, OutputError
 
 # What `tempfile` makes of the prefixes and suffixes of `atomic_write_bytes` and `atomic_dir`.
@@ -48,6 +49,31 @@ def make_private_dir(path: Path) -> Path:
             hint="choose another place with --out, or change the permissions",
         ) from error
     return path
+
+
+def refuse_foreign(path: Path, marks: Collection[str]) -> None:
+    """Refuse to fill a folder that holds other things: they would be mixed with what is written there.
+
+    Args:
+        path: The folder; it need not exist.
+        marks: Names of which one tells that the folder is one of ours.
+
+    Raises:
+        OutputError: The folder holds something, and none of the names.
+    """
+    try:
+        names = sorted(entry.name for entry in path.iterdir())
+    except OSError:
+        # Not there, or not to be read: whoever makes the folder tells.
+        return
+    # A start that was killed may have left no more than these.
+    others = [name for name in names if name != ".lock" and not _TEMPORARY.fullmatch(name)]
+    if others and not set(others) & set(marks):
+        raise OutputError(
+            f"{path}: this folder holds other things than a run ({printable(others[0], 40)}"
+            f"{f' and {len(others) - 1} more' if len(others) > 1 else ''})",
+            hint="name a new or an empty folder with --out",
+        )
 
 
 @contextlib.contextmanager

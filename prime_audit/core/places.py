@@ -2,6 +2,10 @@
 
 import os
 from pathlib import Path
+from typing import Final
+
+# Either of them tells that a folder is the directory of a run.
+RUN_MARKS: Final = ("config.resolved.yaml", "journal.jsonl")
 
 
 def default_store() -> Path:

@@ -7,7 +7,7 @@ from pathlib import Path
 from prime_audit.core import digest_json, read_json
 from prime_audit.errors import DataError
 from prime_audit.gate.schema import Frozen
-from prime_audit.results import SCORES_FILE, Results, Scores, read_results, read_scores
+from prime_audit.results import SCORES_FILE, Results, Scores, read_run_results, read_scores
 
 # Where something lies, and how the work is carried out, changes no number; a training seed is what differs
 # between the runs of one baseline.
@@ -50,10 +50,11 @@ def load_run(path: Path) -> Run:
 
     Raises:
         DataError: There is no run, or a file of it is broken or of another version.
+        IncompleteError: The run has not come to its end.
     """
     if not path.is_dir():
         raise DataError(f"{path}: no such run directory", hint="`prime-audit evaluate` makes one")
-    results = read_results(path / "results.json")
+    results = read_run_results(path)
     manifest = read_json(path / "manifest.json")
     if not isinstance(manifest, dict):
         raise DataError(f"{path / 'manifest.json'}: this is not a manifest", hint="run the study again")

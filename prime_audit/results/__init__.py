@@ -1,6 +1,13 @@
 """results.json: its shape, reading and writing."""
 
-from prime_audit.results.io import plain, read_model, read_results, results_schema, write_results
+from prime_audit.results.io import (
+    plain,
+    read_model,
+    read_results,
+    read_run_results,
+    results_schema,
+    write_results,
+)
 from prime_audit.results.schema import (
     CI,
     SCHEMA_VERSION,
@@ -61,6 +68,7 @@ __all__ = [
     "plain",
     "read_model",
     "read_results",
+    "read_run_results",
     "read_scores",
     "record_name",
     "results_schema",

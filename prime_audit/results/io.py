@@ -7,7 +7,7 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 
 from prime_audit.core import printable, read_json, write_json
-from prime_audit.errors import DataError
+from prime_audit.errors import DataError, IncompleteError
 from prime_audit.results.schema import SCHEMA_VERSION, Results
 
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -63,6 +63,28 @@ def read_results(path: Path) -> Results:
             hint="open it with the prime-audit version that wrote it, or run the study again",
         )
     return read_model(Results, document, path)
+
+
+def read_run_results(run: Path) -> Results:
+    """Read the results of a run directory.
+
+    Args:
+        run: The directory.
+
+    Returns:
+        The results.
+
+    Raises:
+        IncompleteError: The run has not come to its end.
+        DataError: There is no run, or its results cannot be read; see `read_results`.
+    """
+    path = run / "results.json"
+    if not path.exists() and (run / "journal.jsonl").exists():
+        raise IncompleteError(
+            f"{run}: this run has not come to its end, so it has no results.json",
+            hint="if it is still going on, wait for it; else the command that began it continues it",
+        )
+    return read_results(path)
 
 
 def read_model(kind: type[_Model], document: object, path: Path) -> _Model:

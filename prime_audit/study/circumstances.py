@@ -49,8 +49,9 @@ def circumstances_of(unit: Unit) -> Circumstances | None:
         found = read_json(unit.artefact / _FILE)
     except DataError:
         return None
-    known = isinstance(found, dict) and isinstance(found.get("threads"), int)
-    return found if known and isinstance(found.get("packages"), dict) else None
+    if not isinstance(found, dict) or not isinstance(found.get("packages"), dict):
+        return None
+    return found if isinstance(found.get("threads"), int) else None
 
 
 def made_otherwise(entries: Iterable[Mapping[str, Any]], here: Circumstances) -> list[dict[str, Any]]:

@@ -90,7 +90,7 @@ def _as_journalled(unit: Unit, output: Output) -> bool:
     if unit.artefact is None or not output.get("adapter"):
         return True
     try:
-        return read_module(unit.artefact).digest == output["adapter"]
+        return bool(read_module(unit.artefact).digest == output["adapter"])
     except ModelError:
         return False
 

@@ -1,5 +1,6 @@
 """Runs a study in a run directory: plan, units, results. The same command continues or reuses a run."""
 
+import os
 import shutil
 import signal
 from collections import defaultdict
@@ -11,12 +12,14 @@ import yaml
 
 from prime_audit.config import StudyConfig
 from prime_audit.core import (
+    RUN_MARKS,
     atomic_write_text,
     default_store,
     digest_json,
     make_private_dir,
     plural,
     read_json,
+    refuse_foreign,
     remove_temporaries,
     sole_writer,
     write_json,
@@ -68,13 +71,14 @@ def run_study(
         The results, which are also written to ``out`` beside manifest, journal, evidence and modules.
 
     Raises:
-        OutputError: If the directory cannot be written, or another process runs in it.
+        OutputError: If the directory cannot be written or holds other things, or another process runs in it.
         NoSpaceError: If the disk is full.
         ConfigError: If the directory belongs to another configuration.
         IncompleteError: If what an earlier run left there is damaged.
         DataError: With every fault of the data.
     """
     started = now()
+    refuse_foreign(out, RUN_MARKS)
     make_private_dir(out)
     with sole_writer(out), threads_set(threads_of(config.run)):
         return _run_locked(config, out, fresh, reuse, progress, started)
@@ -95,6 +99,11 @@ def _run_locked(
     room = check_room(bench, left, freed=_size(out) if fresh else 0)
     if left:
         progress.note(f"what is left to do takes {room}")
+    cores = os.cpu_count() or 1
+    if config.run.executor == "local" and config.run.workers > cores:
+        progress.note(
+            f"run.workers: {config.run.workers} processes share {cores} cores, and each takes memory"
+        )
     # Where everything is finished, no cluster needs to be there.
     executor = executor_of(bench, threads_of(config.run)) if left else InProcess(bench.seeds, bench.batching)
     with closing(executor):
@@ -247,7 +256,7 @@ def _check_claim(config: StudyConfig, out: Path) -> None:
     if claimed != _numbers(_resolved(config)):
         raise ConfigError(
             f"{out} belongs to a run of another configuration",
-            hint="use another --out, or --fresh to start again there",
+            hint="use another --out (with --reuse what stays as it was is taken from here), or --fresh",
         )
 
 
@@ -257,10 +266,13 @@ def _numbers(resolved: dict[str, object]) -> str:
 
 
 def _clear(out: Path) -> None:
-    for name in PARTS:
+    """Removes a run; what says that one is there goes last, or a kill would leave unknown things."""
+    for name in DERIVED:
         (out / name).unlink(missing_ok=True)
     for name in FOLDERS:
         shutil.rmtree(out / name, ignore_errors=True)
+    for name in (JOURNAL, CONFIG):
+        (out / name).unlink(missing_ok=True)
 
 
 def _size(out: Path) -> int:

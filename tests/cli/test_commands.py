@@ -187,6 +187,17 @@ def test_every_stage_of_a_plan_is_put_in_words(capsys: pytest.CaptureFixture[str
     assert [words for words in stages if len(words) < 3] == []
 
 
+@pytest.mark.parametrize("command", ["report", "check", "compare"])
+def test_a_run_that_has_not_come_to_its_end_is_called_that(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "journal.jsonl").write_text("")
+    assert end(command, tmp_path, *([tmp_path] if command == "compare" else [])) == 4
+    said = capsys.readouterr().err
+    assert "has not come to its end" in said
+    assert "continues it" in said
+
+
 def test_report_of_something_that_is_no_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert end("report", tmp_path / "nothing") == 2
     assert "no such run directory" in capsys.readouterr().err

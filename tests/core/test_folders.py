@@ -8,7 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from prime_audit.core import atomic_dir, atomic_write_text, folders, make_private_dir, remove_temporaries
+from prime_audit.core import (
+    RUN_MARKS,
+    atomic_dir,
+    atomic_write_text,
+    folders,
+    make_private_dir,
+    refuse_foreign,
+    remove_temporaries,
+)
 from prime_audit.errors import NoSpaceError, OutputError
 
 
@@ -33,6 +41,39 @@ def test_a_folder_on_a_full_disk_is_a_matter_of_room_not_of_usage(
         make_private_dir(tmp_path / "no" / "such")
     assert caught.value.exit_code == 1
     assert "permissions" not in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("names", "refused"),
+    [
+        ([], False),
+        ([".lock"], False),
+        ([".lock", ".config.resolved.yaml.abcd_123.tmp"], False),
+        (["config.resolved.yaml", "notes.txt"], False),
+        (["journal.jsonl"], False),
+        (["README.md"], True),
+        ([".git", ".lock"], True),
+        (["results.json", "report.html"], True),
+    ],
+)
+def test_a_folder_that_holds_other_things_than_a_run_is_not_filled(
+    tmp_path: Path, names: list[str], refused: bool
+) -> None:
+    for name in names:
+        (tmp_path / name).write_text("x")
+    before = stat.S_IMODE(tmp_path.stat().st_mode)
+    if refused:
+        with pytest.raises(OutputError, match="holds other things than a run"):
+            refuse_foreign(tmp_path, RUN_MARKS)
+    else:
+        refuse_foreign(tmp_path, RUN_MARKS)
+    assert stat.S_IMODE(tmp_path.stat().st_mode) == before
+
+
+def test_a_folder_that_is_not_there_holds_nothing(tmp_path: Path) -> None:
+    refuse_foreign(tmp_path / "new", RUN_MARKS)
+    (tmp_path / "file").write_text("x")
+    refuse_foreign(tmp_path / "file", RUN_MARKS)
 
 
 def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:

@@ -188,6 +188,9 @@ def test_a_stopped_run_keeps_what_was_finished(
     stopped = load_results(tmp_path / "reports" / "small")
     assert (stopped.status, stopped.metrics) == ("cancelled", ())
     assert run_cli("check", tmp_path / "reports" / "small", home=tmp_path).code == 4
+    compared = run_cli("compare", *[tmp_path / "reports" / "small"] * 2, home=tmp_path)
+    assert (compared.code, compared.stdout) == (4, "")
+    assert "was stopped before its end" in compared.stderr
     finished = run_cli("evaluate", study, *options, home=tmp_path)
     assert finished.code == 0
     assert f"{len(kept)} finished units are reused" in finished.stderr

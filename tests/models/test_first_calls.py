@@ -19,11 +19,11 @@ from tests.support import ROOT
 ONE_THREADS = 2048
 
 
-class Sizes(TorchDispatchMode):
+class Sizes(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Notes how many numbers each function of oneMKL is first called with, in the order of the calls."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.first: dict[tuple[str, torch.dtype], int] = {}
 
     def __torch_dispatch__(

@@ -17,7 +17,7 @@ from prime_audit.study.stopping import Stopping
 from tests.study.test_executors import Notes
 from tests.support import write_study
 
-HERE = {"threads": 2, "packages": {"numpy": "2.1", "scipy": "1.9"}}
+HERE: dict[str, Any] = {"threads": 2, "packages": {"numpy": "2.1", "scipy": "1.9"}}
 
 
 def line(threads: int, **packages: str) -> dict[str, Any]:
