@@ -111,3 +111,17 @@ def file_size_limit(size: int) -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+class Notes:
+    """A progress that keeps the notes."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def start(self, total: int, names: list[str]) -> None: ...
+
+    def unit(self, name: str, seconds: float, cached: bool) -> None: ...
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)

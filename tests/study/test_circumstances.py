@@ -14,8 +14,7 @@ from prime_audit.study import runner
 from prime_audit.study.circumstances import circumstances, in_words, made_otherwise
 from prime_audit.study.runner import run_study
 from prime_audit.study.stopping import Stopping
-from tests.study.test_executors import Notes
-from tests.support import write_study
+from tests.support import Notes, write_study
 
 HERE: dict[str, Any] = {"threads": 2, "packages": {"numpy": "2.1", "scipy": "1.9"}}
 

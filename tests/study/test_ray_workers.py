@@ -20,23 +20,10 @@ from prime_audit.study.schedule import Stopped, run_units
 from prime_audit.study.units import Output, Unit
 from prime_audit.study.worker import Message
 from tests.study.fake_ray import FakeRay
+from tests.support import Notes
 
 RAY = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs the extra prime-audit[ray]")
 Act = Callable[[str], Output]
-
-
-class Notes:
-    """Keeps the notes."""
-
-    def __init__(self) -> None:
-        self.notes: list[str] = []
-
-    def start(self, total: int, names: list[str]) -> None: ...
-
-    def unit(self, name: str, seconds: float, cached: bool) -> None: ...
-
-    def note(self, text: str) -> None:
-        self.notes.append(text)
 
 
 @pytest.fixture
