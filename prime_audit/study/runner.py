@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from prime_audit.config import StudyConfig
+from prime_audit.config import RunConfig, StudyConfig
 from prime_audit.core import (
     RUN_MARKS,
     atomic_write_text,
@@ -99,11 +99,8 @@ def _run_locked(
     room = check_room(bench, left, freed=_size(out) if fresh else 0)
     if left:
         progress.note(f"what is left to do takes {room}")
-    cores = os.cpu_count() or 1
-    if config.run.executor == "local" and config.run.workers > cores:
-        progress.note(
-            f"run.workers: {config.run.workers} processes share {cores} cores, and each takes memory"
-        )
+    if left:
+        _warn(config.run, progress)
     # Where everything is finished, no cluster needs to be there.
     executor = executor_of(bench, threads_of(config.run)) if left else InProcess(bench.seeds, bench.batching)
     with closing(executor):
@@ -112,6 +109,15 @@ def _run_locked(
             taken = take_over(units, journal, out, reuse, earlier)
             progress.note(f"{plural(taken, 'finished unit')} taken over from {reuse}")
         return _finish(bench, units, journal, executor, progress, started)
+
+
+def _warn(run: RunConfig, progress: Progress) -> None:
+    """Says beforehand what would make a user wait and wonder."""
+    cores = os.cpu_count() or 1
+    if run.executor == "local" and run.workers > cores:
+        progress.note(f"run.workers: {run.workers} processes share {cores} cores, and each takes memory")
+    if run.executor == "ray" and run.address is not None:
+        progress.note("Ray looks for its cluster, and takes minutes to give up where there is none")
 
 
 def _unfinished(units: list[Unit], journal: Journal) -> list[Unit]:

@@ -1,5 +1,6 @@
 """What is refused at the start of a run leaves an earlier run in the same directory as it was."""
 
+import os
 import shutil
 import sys
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from prime_audit.config import StudyConfig, load_study
 from prime_audit.core import digest_folder
 from prime_audit.errors import ConfigError, DataError, IncompleteError, NoSpaceError, PrimeAuditError
 from prime_audit.study.runner import run_study
-from tests.support import write_study
+from tests.support import Notes, write_study
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +53,17 @@ def test_what_is_refused_leaves_the_earlier_run(
     with pytest.raises(error):
         run_study(study(home, **settings), home / "run", fresh=True, reuse=named)
     assert digest_folder(home / "run") == before
+
+
+def test_more_processes_than_cores_are_said_beforehand(home: Path, tmp_path: Path) -> None:
+    heard = Notes()
+    many = (os.cpu_count() or 1) + 1
+    run_study(study(home, workers=many), tmp_path / "many", progress=heard)
+    assert any(f"run.workers: {many} processes share" in note for note in heard.notes)
+    # Nothing is left to do, and so nothing to be said.
+    heard = Notes()
+    run_study(study(home, workers=many), tmp_path / "many", progress=heard)
+    assert not any("processes share" in note for note in heard.notes)
 
 
 def test_a_disk_that_is_too_small_leaves_the_earlier_run(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
