@@ -91,8 +91,8 @@ def run_units(
     if failed is not None:
         raise failed
     # Also where it was the last unit that the signal came in: what follows from all units is work too.
-    if stopping():
-        raise Stopped(stopping())
+    if number := stopping():
+        raise Stopped(number)
     return {unit.name: schedule.outputs[unit.name] for unit in units}
 
 

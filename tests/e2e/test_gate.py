@@ -139,7 +139,8 @@ def _shorten(run: Path) -> None:
         (_edit("manifest.json", '"data_digest": "', '"data_digest": "0'), 4),
         (lambda run: (run / "evidence" / "scores.json").unlink(), 4),
         (lambda run: (run / "manifest.json").unlink(), 2),
-        (lambda run: (run / "results.json").unlink(), 2),
+        # Its journal says that there is a run, which has no results (yet).
+        (lambda run: (run / "results.json").unlink(), 4),
     ],
 )
 def test_a_broken_run_never_passes(home: Path, tmp_path: Path, broken: Break, code: int) -> None:
