@@ -85,6 +85,7 @@ def load_results(path: str | Path) -> Results:
 
     Raises:
         DataError: The file is missing, broken, or of another version.
+        IncompleteError: The run has not come to its end.
     """
     given = Path(path)
     return read_run_results(given) if given.is_dir() else read_results(given)

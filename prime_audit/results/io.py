@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from prime_audit.core import printable, read_json, write_json
+from prime_audit.core import RUN_MARKS, printable, read_json, write_json
 from prime_audit.errors import DataError, IncompleteError
 from prime_audit.results.schema import SCHEMA_VERSION, Results
 
@@ -79,7 +79,7 @@ def read_run_results(run: Path) -> Results:
         DataError: There is no run, or its results cannot be read; see `read_results`.
     """
     path = run / "results.json"
-    if not path.exists() and (run / "journal.jsonl").exists():
+    if not path.exists() and any((run / name).exists() for name in RUN_MARKS):
         raise IncompleteError(
             f"{run}: this run has not come to its end, so it has no results.json",
             hint="if it is still going on, wait for it; else the command that began it continues it",

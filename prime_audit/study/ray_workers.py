@@ -22,7 +22,7 @@ from prime_audit.core import plural, printable
 from prime_audit.errors import ConfigError, IncompleteError, OutputError
 from prime_audit.study.executor import Done, Waiting
 from prime_audit.study.units import Outputs, Unit
-from prime_audit.study.worker import Message, Worker, failure, read_answer, task_message
+from prime_audit.study.worker import Message, Worker, answer_to, failure, read_answer, task_message
 
 _TICK = 2.0  # seconds after which the nodes are counted again
 _PATIENCE = 60.0  # seconds that a worker may wait for a place before the user is told
@@ -221,10 +221,9 @@ class _RayWorker:
         message: Message = json.loads(task)
         try:
             self._worker = self._worker or Worker(json.loads(self._setup))
-            return json.dumps(self._worker.carry_out(message), allow_nan=False)
         except Exception as error:
-            # An output that is no JSON among them: it is the unit's, and the worker lives on.
-            return json.dumps(failure(message["unit"], error))
+            return answer_to(message, error)
+        return answer_to(message, self._worker)
 
 
 def _room(nodes: Sequence[Node], wants: Mapping[str, int]) -> int:

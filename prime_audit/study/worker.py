@@ -174,8 +174,9 @@ def answer_to(task: Message, worker: Worker | Exception) -> str:
         One line, for `read_answer`.
     """
     try:
-        answer = worker.carry_out(task) if isinstance(worker, Worker) else failure(task["unit"], worker)
-        return json.dumps(answer, allow_nan=False)
+        if isinstance(worker, Exception):
+            raise worker
+        return json.dumps(worker.carry_out(task), allow_nan=False)
     except Exception as error:
         return json.dumps(failure(task["unit"], error))
 

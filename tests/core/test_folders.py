@@ -74,6 +74,7 @@ def test_a_folder_that_is_not_there_holds_nothing(tmp_path: Path) -> None:
     refuse_foreign(tmp_path / "new", RUN_MARKS)
     (tmp_path / "file").write_text("x")
     refuse_foreign(tmp_path / "file", RUN_MARKS)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
